@@ -11,7 +11,6 @@ from x3d_det.engine.optim import (
 )
 from x3d_det.engine.options import TrainOptions, TrainResult
 from x3d_det.engine.progress import StderrHandler
-from x3d_det.engine.signals import ignore_interrupts
 from x3d_det.engine.step import BatchNote
 from x3d_det.engine.train import train
 
@@ -26,7 +25,6 @@ __all__ = [
     "derived_seed",
     "detect_actions",
     "end_world",
-    "ignore_interrupts",
     "parameter_groups",
     "start_world",
     "step_schedule",

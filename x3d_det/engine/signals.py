@@ -71,8 +71,3 @@ class StopSignals:
         if self._leave_at_once:
             raise StopNow
         _logger.warning("%s: the step is finished and saved, then the run ends.", name)
-
-
-def ignore_interrupts(worker_id: int) -> None:
-    """Let a DataLoader worker leave Ctrl-C to its parent (`worker_init_fn`)."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
