@@ -1,0 +1,76 @@
+"""A tiny generated AVA, and the tools run as a user runs them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from x3d_det.synthetic import generate_ava_mini
+
+# As small as X3D gets: the tests look at what the commands do, not at what the model learns.
+SMALL = [
+    "model.depth_factor=0.5",
+    "clip.num_frames=2",
+    "clip.train_short_side=[64, 72]",
+    "clip.train_crop=64",
+    "clip.eval_short_side=64",
+    "train.epochs=2",
+    "train.evaluate_every_epochs=1",
+    "train.checkpoint_every_steps=2",
+    "num_threads=1",
+]
+RunTool = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def tiny_ava(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two training videos and one for validation, of 8 seconds."""
+    folder = tmp_path_factory.mktemp("ava") / "ava_mini"
+    generate_ava_mini(
+        folder, seed=3, num_train_videos=2, num_val_videos=1, seconds_per_video=8, workers=1
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def settings(tiny_ava: Path) -> list[str]:
+    """`--set` options that train the demo's config on the tiny set in seconds."""
+    options = ["--config", "x3d_xs_ava_mini.yaml"]
+    for setting in [*SMALL, f"dataset.root={tiny_ava}"]:
+        options += ["--set", setting]
+    return options
+
+
+@pytest.fixture(scope="session")
+def run_tool(repository: Path) -> RunTool:
+    """Run `python tools/NAME ...` in the repository; `launcher` may put torchrun before it."""
+
+    def run(
+        name: str, *options: object, launcher: tuple[str, ...] = (), timeout: float = 240
+    ) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *launcher, f"tools/{name}", *map(str, options)]
+        return subprocess.run(
+            command,
+            cwd=repository,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(
+    run_tool: RunTool, settings: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The output folder of one training run on the tiny set."""
+    folder = tmp_path_factory.mktemp("run") / "train"
+    done = run_tool("train_ava.py", *settings, "--output-dir", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
