@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from x3d_det.evaluation import RULES, average_precision, evaluate_ava, iou_of_pairs
-from x3d_det.evaluation.row_order import BoxTable, heap_order
+from x3d_det.evaluation.row_order import BoxRows, heap_order
 from x3d_det.io.ava_csv import AvaAnnotations
 from x3d_det.io.label_map import LabelMap
 
@@ -107,7 +107,7 @@ def test_row_order_decides_only_under_pyslowfast():
 
 def test_heap_by_hand():
     # Limit 2; all of score 0.5: the third never enters. Then a better one pushes out class 0.
-    table = BoxTable(
+    table = BoxRows(
         np.zeros(4, int),
         np.array([1, 0, 2, 3]),
         [np.zeros(4), np.zeros(4), np.ones(4), np.ones(4)],

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from x3d_det.evaluation.row_order import (
-    BoxTable,
+    BoxRows,
     FrameRule,
     group_by_keyframe,
     heap_order,
@@ -115,8 +115,8 @@ def _ranks(scores: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 
 def evaluate_frames(
-    annotations: BoxTable,
-    detections: BoxTable,
+    annotations: BoxRows,
+    detections: BoxRows,
     *,
     num_classes: int,
     num_keyframes: int,
@@ -181,8 +181,8 @@ class _Matcher:
 
     def __init__(
         self,
-        annotations: BoxTable,
-        detections: BoxTable,
+        annotations: BoxRows,
+        detections: BoxRows,
         num_classes: int,
         num_keyframes: int,
         rule: FrameRule,

@@ -10,7 +10,7 @@ _CHUNK_CELLS = 1 << 20
 
 
 @dataclass(frozen=True)
-class BoxTable:
+class BoxRows:
     """Boxes with an action, annotated or detected, in the order of their file.
 
     Args:
@@ -46,7 +46,7 @@ class FrameRule:
     min_score: float | None = None
 
 
-def heap_order(table: BoxTable, rows: np.ndarray, limit: int) -> np.ndarray:
+def heap_order(table: BoxRows, rows: np.ndarray, limit: int) -> np.ndarray:
     """Return those of `rows` that the official heap keeps, in the order it hands them on.
 
     A heap of (score, class, y1, x1, y2, x2) takes row after row. Once full, a row
@@ -106,7 +106,7 @@ def reverse_groups(order: np.ndarray, starts: np.ndarray) -> np.ndarray:
     return order[places]
 
 
-def is_valid(detections: BoxTable, min_score: float | None) -> np.ndarray:
+def is_valid(detections: BoxRows, min_score: float | None) -> np.ndarray:
     """Return (D,) bool: a box with x1 < x2 and y1 < y2, scoring above `min_score`."""
     x1, y1, x2, y2 = detections.boxes
     valid = x1 < x2
@@ -117,7 +117,7 @@ def is_valid(detections: BoxTable, min_score: float | None) -> np.ndarray:
 
 
 def keep_best(
-    detections: BoxTable, order: np.ndarray, starts: np.ndarray, limit: int
+    detections: BoxRows, order: np.ndarray, starts: np.ndarray, limit: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return order and bounds with at most `limit` rows of each keyframe.
 

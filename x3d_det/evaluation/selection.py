@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from x3d_det.evaluation.frame_ap import BoxTable
+from x3d_det.evaluation.frame_ap import BoxRows
 from x3d_det.evaluation.keyframe_index import KeyframeIndex
 from x3d_det.io.ava_csv import COORDINATES, AvaAnnotations
 from x3d_det.io.label_map import LabelMap
@@ -31,8 +31,8 @@ class Selection:
     """
 
     index: KeyframeIndex
-    truth: BoxTable
-    found: BoxTable
+    truth: BoxRows
+    found: BoxRows
     truth_rows: np.ndarray
     found_rows: np.ndarray
     excluded: np.ndarray
@@ -42,10 +42,10 @@ class Selection:
     unknown_truth_ids: dict[int, int]
     unknown_found_ids: dict[int, int]
 
-    def counted_truth(self) -> BoxTable:
+    def counted_truth(self) -> BoxRows:
         """Return the annotations that count as a table of their own."""
         table, rows = self.truth, self.truth_rows
-        return BoxTable(
+        return BoxRows(
             table.keyframes[rows],
             table.classes[rows],
             [corner[rows] for corner in table.boxes],
@@ -129,7 +129,7 @@ def select_rows(
 
 def _box_table(
     rows: pd.DataFrame, keyframes: np.ndarray, label_map: LabelMap, scores: np.ndarray
-) -> tuple[BoxTable, dict[int, int]]:
+) -> tuple[BoxRows, dict[int, int]]:
     """Return the rows as numbers, and the ids that the label map lacks with their counts."""
     action_ids = rows["action_id"].to_numpy(np.int64)
     known = np.array(label_map.action_ids, np.int64)
@@ -143,6 +143,6 @@ def _box_table(
     ids, counts = np.unique(action_ids[classes < 0], return_counts=True)
     boxes = [rows[name].to_numpy(np.float64) for name in COORDINATES]
     return (
-        BoxTable(keyframes, classes, boxes, scores),
+        BoxRows(keyframes, classes, boxes, scores),
         dict(zip(ids.tolist(), counts.tolist(), strict=True)),
     )
