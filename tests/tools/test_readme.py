@@ -1,0 +1,137 @@
+"""Every command of the README is run, made small."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("tools")
+
+
+def _commands(repository: Path) -> list[str]:
+    """Return the README's indented command lines without their comments."""
+    lines = (repository / "README.md").read_text().splitlines()
+    commands = [line.strip() for line in lines if re.match(r" {4}(make|python|torchrun) ", line)]
+    return [command.split("  #")[0].strip() for command in commands]
+
+
+def _options(repository: Path, start: str) -> list[str]:
+    """Return the options of the one README command that starts so."""
+    found = [command for command in _commands(repository) if command.startswith(start)]
+    assert len(found) == 1, f"the README has {len(found)} commands that start with {start!r}"
+    return shlex.split(found[0].removeprefix(start))
+
+
+def test_no_command_is_without_a_test(repository):
+    assert [" ".join(command.split()[:4]) for command in _commands(repository)] == [
+        "make demo",
+        "make test",
+        "python tools/train_ava.py --config x3d_m_ava.yaml",
+        "python tools/make_ava_mini.py",
+        "python tools/train_ava.py --config x3d_m_ava.yaml",
+        "python tools/evaluate_ava.py --config x3d_xs_ava_mini.yaml",
+        "python tools/visualize_ava.py --config x3d_xs_ava_mini.yaml",
+        "python tools/evaluate_ava.py --annotations ava_val_v2.2.csv",
+    ]
+
+
+def test_make_test_runs_lint_and_pytest(repository):
+    done = subprocess.run(
+        ["make", "-n", "-o", ".venv/.ready", "test"], cwd=repository, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(tool in done.stdout for tool in ("ruff check", "mypy", "pytest"))
+
+
+@pytest.mark.slow
+def test_make_demo_names_what_it_wrote_and_reuses_it(repository, settings, tmp_path):
+    """`make demo` as it is, on two videos and the smallest of models."""
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    small = [option for option in settings[2:] if not option.startswith("dataset.root")]
+    small = [*small[:-1], "--set", f"dataset.root={tmp_path / 'mini'}"]
+    command = [
+        *("make", "-o", ".venv/.ready", "demo", f"RUN={sys.executable}"),
+        *(
+            f"DEMO={tmp_path / 'demo'}",
+            f"MINI={tmp_path / 'mini'}",
+            f"SETTINGS={shlex.join(small)}",
+        ),
+        "MINI_OPTIONS=--train-videos 2 --val-videos 1 --seconds 8 --workers 1",
+    ]
+    first = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=400)
+    assert first.returncode == 0, first.stderr
+    for name in (
+        "train/model.safetensors",
+        "train/curves.png",
+        "annotated_boxes/report.json",
+        "detected_boxes/report.json",
+    ):
+        assert (tmp_path / "demo" / name).exists(), name
+    assert "model.safetensors" in first.stdout
+    assert ".mp4" in first.stdout
+    again = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=60)
+    assert again.returncode == 0, again.stderr
+    assert "train_ava.py" not in again.stdout, "what stands is reused"
+
+
+def test_the_users_command_says_what_is_missing(repository, run_tool, tmp_path):
+    start = "python tools/train_ava.py --config x3d_m_ava.yaml"
+    assert start in _commands(repository)
+    done = run_tool(
+        "train_ava.py", "--config", "x3d_m_ava.yaml", "--set", f"dataset.root={tmp_path}"
+    )
+    assert done.returncode == 1
+    assert "6 of 6 files or folders are missing" in done.stderr
+
+
+def test_the_same_model_trains_on_the_generated_ava(repository, run_tool, tiny_ava, tmp_path):
+    options = _options(repository, "python tools/train_ava.py --config x3d_m_ava.yaml --set")
+    done = run_tool(
+        "train_ava.py",
+        *("--config", "x3d_m_ava.yaml", "--set", *options),
+        *("--set", f"dataset.root={tiny_ava}", "--set", "train.epochs=1"),
+        *("--set", "clip.num_frames=2", "--set", "clip.train_crop=64"),
+        *("--set", "clip.train_short_side=[64, 64]", "--set", "clip.eval_short_side=64"),
+        *("--output-dir", tmp_path / "run"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "X3D-M, 3,138,642 parameters" in done.stderr
+
+
+def test_the_data_set_is_made_by_its_command(run_tool, tmp_path):
+    options = ("--train-videos", 1, "--val-videos", 1, "--seconds", 6, "--workers", 1)
+    done = run_tool("make_ava_mini.py", *options, "--output-dir", tmp_path / "mini")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "mini" / "manifest.json").exists()
+
+
+def test_models_are_scored_and_annotations_drawn(
+    repository, run_tool, settings, trained, tiny_ava, tmp_path
+):
+    assert _options(repository, "python tools/evaluate_ava.py --config")[1] == "--checkpoint"
+    scored = run_tool(
+        *("evaluate_ava.py", *settings, "--checkpoint", trained / "model.safetensors"),
+        *("--output-dir", tmp_path / "scored"),
+    )
+    assert scored.returncode == 0, scored.stderr
+    options = _options(repository, "python tools/visualize_ava.py")
+    drawn = run_tool(
+        *("visualize_ava.py", *options, "--set", f"dataset.root={tiny_ava}"),
+        *("--output-dir", tmp_path / "drawn"),
+    )
+    assert drawn.returncode == 0, drawn.stderr
+
+
+def test_files_are_scored_without_a_model(repository, run_tool, shared_dir, tmp_path):
+    options = _options(repository, "python tools/evaluate_ava.py --annotations")
+    case = shared_dir / "ava" / "eval_cases" / "micro" / "m01_perfect"
+    places = {"ava_val_v2.2.csv": case / "gt.csv", "pred.csv": case / "pred.csv"}
+    given = [places.get(option, option) for option in ["--annotations", *options]]
+    done = run_tool("evaluate_ava.py", *given, "--output-dir", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert '"mAP": 1.0' in (tmp_path / "report.json").read_text()

@@ -1,0 +1,72 @@
+"""Make the generated AVA: videos, annotations, person boxes and label map in AVA's formats.
+
+A folder that already holds the complete set of the same settings is left as it is; a half-made
+one is completed.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return 0 done, 1 failed, 2 wrong usage."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output-dir", default="data/ava_mini", help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--train-videos", type=int, default=40, help="default: %(default)s")
+    parser.add_argument("--val-videos", type=int, default=12, help="default: %(default)s")
+    parser.add_argument("--seconds", type=int, default=20, help="of a video, default: %(default)s")
+    parser.add_argument("--workers", type=int, default=2, help="processes, default: %(default)s")
+    try:
+        options = parser.parse_args(argv)
+    except SystemExit as error:
+        return int(error.code or 0)
+
+    from x3d_det.errors import X3DDetError
+    from x3d_det.synthetic import generate_ava_mini
+
+    started = time.monotonic()
+    try:
+        summary = generate_ava_mini(
+            options.output_dir,
+            seed=options.seed,
+            num_train_videos=options.train_videos,
+            num_val_videos=options.val_videos,
+            seconds_per_video=options.seconds,
+            workers=options.workers,
+            progress=_Progress(),
+        )
+    except X3DDetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for line in summary.lines():
+        print(line)
+    done = "stands already" if summary.reused else f"made in {time.monotonic() - started:.0f} s"
+    print(f"{summary.output_dir}: {done}, {summary.num_bytes / 1e6:.1f} MB")
+    return 0
+
+
+class _Progress:
+    """Writes videos done and time left to stderr: one line in place, or one a tenth."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._tenth = 0
+
+    def __call__(self, done: int, total: int) -> None:
+        spent = time.monotonic() - self._started
+        left = spent / done * (total - done)
+        text = f"video {done}/{total}, {spent:.0f} s, {left:.0f} s left"
+        if sys.stderr.isatty():
+            print(f"\r{text}   ", end="\n" if done == total else "", file=sys.stderr, flush=True)
+        elif done * 10 // total > self._tenth or done == total:
+            self._tenth = done * 10 // total
+            print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
