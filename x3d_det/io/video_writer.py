@@ -172,8 +172,9 @@ class VideoWriter:
         context.thread_count = self._num_threads
         context.color_range = _LIMITED_RANGE
         context.colorspace = context.color_primaries = context.color_trc = _BT601
-        if self._explicit_times:
-            context.max_b_frames = 0  # with them, uneven times give the file a wrong duration
+        # With B-frames uneven times give the file a wrong duration, and x264 has been seen to
+        # give other bytes for the same frames.
+        context.max_b_frames = 0
         if self._gop_frames is not None:
             context.gop_size = self._gop_frames
         context.options = {"crf": str(self._crf), "preset": self._preset}
