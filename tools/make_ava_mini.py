@@ -9,45 +9,38 @@ import sys
 import time
 from collections.abc import Sequence
 
+from x3d_det.cli import EXIT_OK, make_parser, run_tool
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return 0 done, 1 failed, 2 wrong usage."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    """Run the command and return its exit code."""
+    parser = make_parser("make_ava_mini.py", __doc__)
     parser.add_argument("--output-dir", default="data/ava_mini", help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--train-videos", type=int, default=40, help="default: %(default)s")
     parser.add_argument("--val-videos", type=int, default=12, help="default: %(default)s")
     parser.add_argument("--seconds", type=int, default=20, help="of a video, default: %(default)s")
     parser.add_argument("--workers", type=int, default=2, help="processes, default: %(default)s")
-    try:
-        options = parser.parse_args(argv)
-    except SystemExit as error:
-        return int(error.code or 0)
+    return run_tool(parser, _run, argv)
 
-    from x3d_det.errors import X3DDetError
+
+def _run(args: argparse.Namespace) -> int:
     from x3d_det.synthetic import generate_ava_mini
 
     started = time.monotonic()
-    try:
-        summary = generate_ava_mini(
-            options.output_dir,
-            seed=options.seed,
-            num_train_videos=options.train_videos,
-            num_val_videos=options.val_videos,
-            seconds_per_video=options.seconds,
-            workers=options.workers,
-            progress=_Progress(),
-        )
-    except X3DDetError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    for line in summary.lines():
-        print(line)
+    summary = generate_ava_mini(
+        args.output_dir,
+        seed=args.seed,
+        num_train_videos=args.train_videos,
+        num_val_videos=args.val_videos,
+        seconds_per_video=args.seconds,
+        workers=args.workers,
+        progress=_Progress(),
+    )
+    print("\n".join(summary.lines()))
     done = "stands already" if summary.reused else f"made in {time.monotonic() - started:.0f} s"
     print(f"{summary.output_dir}: {done}, {summary.num_bytes / 1e6:.1f} MB")
-    return 0
+    return EXIT_OK
 
 
 class _Progress:

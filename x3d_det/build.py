@@ -18,6 +18,7 @@ from x3d_det.data import (
     AvaBatch,
     AvaDataset,
     BoxCounts,
+    BoxTable,
     EvalBatchSampler,
     EvalTransform,
     FrameFolder,
@@ -30,6 +31,7 @@ from x3d_det.data import (
     make_loader,
     training_boxes,
 )
+from x3d_det.data.ava import ClipTransform
 from x3d_det.engine import (
     TrainOptions,
     World,
@@ -182,20 +184,24 @@ def build_training_data(config: ExperimentConfig) -> tuple[AvaDataset, BoxCounts
         std=clip.std,
         min_visible=config.boxes.min_visible,
     )
+    return _samples(config, boxes, transform), counts
+
+
+def _samples(config: ExperimentConfig, boxes: BoxTable, transform: ClipTransform) -> AvaDataset:
+    """Return keyframes as samples, after a look at whether all their videos are there."""
     source = build_source(config)
     check_videos(source, boxes.video_ids)
-    dataset = AvaDataset(
+    return AvaDataset(
         boxes,
         source,
         transform,
-        num_frames=clip.num_frames,
-        sampling_stride=clip.sampling_stride,
+        num_frames=config.clip.num_frames,
+        sampling_stride=config.clip.sampling_stride,
         num_classes=config.dataset.num_classes,
-        fps=clip.fps,
+        fps=config.clip.fps,
         seed=config.seed,
-        still_keyframe=clip.still_keyframe,
+        still_keyframe=config.clip.still_keyframe,
     )
-    return dataset, counts
 
 
 @dataclass(frozen=True)
@@ -230,19 +236,8 @@ def build_evaluation_data(config: ExperimentConfig) -> EvaluationData:
         exclusions=exclusions,
     )
     clip = config.clip
-    source = build_source(config)
-    check_videos(source, boxes.video_ids)
-    dataset = AvaDataset(
-        boxes,
-        source,
-        EvalTransform(short_side_px=clip.eval_short_side, mean=clip.mean, std=clip.std),
-        num_frames=clip.num_frames,
-        sampling_stride=clip.sampling_stride,
-        num_classes=config.dataset.num_classes,
-        fps=clip.fps,
-        seed=config.seed,
-        still_keyframe=clip.still_keyframe,
-    )
+    transform = EvalTransform(short_side_px=clip.eval_short_side, mean=clip.mean, std=clip.std)
+    dataset = _samples(config, boxes, transform)
     return EvaluationData(dataset, counts, annotations, exclusions, label_map)
 
 
