@@ -220,7 +220,7 @@ class EvaluationConfig(Settings):
 
     rules: RulesName = "pyslowfast"
     """Public rule set; the papers' numbers follow `pyslowfast`."""
-    batch_size: Count = 8
+    batch_size: Count = 4
     """Clips of one video that are scored together."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the network."""
