@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 
 from x3d_det.cli import EXIT_OK, make_parser, run_tool
+from x3d_det.progress import ProgressLine
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,37 +29,20 @@ def _run(args: argparse.Namespace) -> int:
     from x3d_det.synthetic import generate_ava_mini
 
     started = time.monotonic()
-    summary = generate_ava_mini(
-        args.output_dir,
-        seed=args.seed,
-        num_train_videos=args.train_videos,
-        num_val_videos=args.val_videos,
-        seconds_per_video=args.seconds,
-        workers=args.workers,
-        progress=_Progress(),
-    )
+    with ProgressLine("videos", None, unit="videos") as line:
+        summary = generate_ava_mini(
+            args.output_dir,
+            seed=args.seed,
+            num_train_videos=args.train_videos,
+            num_val_videos=args.val_videos,
+            seconds_per_video=args.seconds,
+            workers=args.workers,
+            progress=lambda done, total: line.update(done, total=total),
+        )
     print("\n".join(summary.lines()))
     done = "stands already" if summary.reused else f"made in {time.monotonic() - started:.0f} s"
     print(f"{summary.output_dir}: {done}, {summary.num_bytes / 1e6:.1f} MB")
     return EXIT_OK
-
-
-class _Progress:
-    """Writes videos done and time left to stderr: one line in place, or one a tenth."""
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-        self._tenth = 0
-
-    def __call__(self, done: int, total: int) -> None:
-        spent = time.monotonic() - self._started
-        left = spent / done * (total - done)
-        text = f"video {done}/{total}, {spent:.0f} s, {left:.0f} s left"
-        if sys.stderr.isatty():
-            print(f"\r{text}   ", end="\n" if done == total else "", file=sys.stderr, flush=True)
-        elif done * 10 // total > self._tenth or done == total:
-            self._tenth = done * 10 // total
-            print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

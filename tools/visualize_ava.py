@@ -9,7 +9,6 @@ Video ids that begin with a dash need an equals sign: --video-id=-5KQ66BBWC4
 import argparse
 import math
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from x3d_det.cli import (
     writable_folder,
 )
 from x3d_det.errors import DataError, X3DDetError, did_you_mean
+from x3d_det.progress import ProgressLine
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,10 +33,9 @@ if TYPE_CHECKING:
     from x3d_det.config.schema import DatasetConfig
     from x3d_det.io.ava_csv import AvaAnnotations
     from x3d_det.io.label_map import LabelMap
-    from x3d_det.visualization import RenderProgress, Timeline
+    from x3d_det.visualization import Timeline
 
 _DEFAULT_OUTPUT = "outputs/visualize_ava"
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -266,18 +265,19 @@ def _draw(job: _Job, video_id: str, args: argparse.Namespace, output_dir: Path) 
     _require_keyframes_inside(timeline, source, job.video_start_seconds)
     written = []
     if not args.no_video:
-        summary = render_video(
-            source,
-            output_dir / f"{video_id}.mp4",
-            timeline,
-            action_names=job.action_names,
-            video_start_seconds=job.video_start_seconds,
-            start_seconds=args.start,
-            end_seconds=args.end,
-            score_threshold=args.score_threshold,
-            top_k=args.top_k,
-            progress=_ProgressLine(video_id),
-        )
+        with ProgressLine(video_id, None, unit="s", decimals=1) as line:
+            summary = render_video(
+                source,
+                output_dir / f"{video_id}.mp4",
+                timeline,
+                action_names=job.action_names,
+                video_start_seconds=job.video_start_seconds,
+                start_seconds=args.start,
+                end_seconds=args.end,
+                score_threshold=args.score_threshold,
+                top_k=args.top_k,
+                progress=lambda done, total: line.update(done, total=total),
+            )
         print("\n".join(summary.lines()))
         written.append(summary.output_path)
     if args.contact_sheet or args.no_video:
@@ -313,28 +313,6 @@ def _require_keyframes_inside(
             f"{video_start_seconds:g} to {end:.2f} s. Set --video-start-seconds to the timestamp "
             "at which the file starts (900 for AVA)."
         )
-
-
-class _ProgressLine:
-    """One line on stderr that changes on a terminal, and a line now and then elsewhere."""
-
-    def __init__(self, video_id: str) -> None:
-        self._video_id = video_id
-        self._told = time.monotonic()
-
-    def __call__(self, progress: "RenderProgress") -> None:
-        total = progress.total_seconds
-        text = f"{self._video_id}: {progress.done_seconds:.1f} s"
-        if total:
-            text += f" of {total:.1f} s ({min(progress.done_seconds / total, 1):.0%})"
-        if progress.eta_seconds is not None:
-            text += f", {progress.eta_seconds:.0f} s left"
-        if sys.stderr.isatty():
-            end = "\r" if progress.eta_seconds else "\n"
-            print(f"\x1b[2K{text}", end=end, file=sys.stderr, flush=True)
-        elif time.monotonic() - self._told >= _SECONDS_BETWEEN_LINES:
-            self._told = time.monotonic()
-            print(text, file=sys.stderr)
 
 
 if __name__ == "__main__":

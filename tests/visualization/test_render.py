@@ -124,12 +124,14 @@ def test_same_input_same_bytes(make_video, tmp_path):
 def test_progress_tells_how_far_it_is_and_ends_at_the_end(make_video, tmp_path, monkeypatch):
     monkeypatch.setattr("x3d_det.visualization.render._Meter._EVERY_SECONDS", 0.0)
     told = []
-    render(make_video(), tmp_path / "o.mp4", timeline_of([(901, BOX, 12, 1)]), progress=told.append)
-    assert told[-1].num_frames == 30
-    assert told[-1].eta_seconds == 0
-    assert told[-1].total_seconds == pytest.approx(3.0, abs=0.05)
-    assert [p.done_seconds for p in told] == sorted(p.done_seconds for p in told)
-    assert len(told) == 31
+    timeline = timeline_of([(901, BOX, 12, 1)])
+    render(
+        make_video(), tmp_path / "o.mp4", timeline, progress=lambda *amounts: told.append(amounts)
+    )
+    done, totals = zip(*told, strict=True)
+    assert totals == (pytest.approx(3.0, abs=0.05),) * 31  # 30 frames and the end
+    assert done[-1] == totals[-1]
+    assert list(done) == sorted(done)
 
 
 # What the summary says

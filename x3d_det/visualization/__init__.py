@@ -10,7 +10,7 @@ from x3d_det.visualization.curves import plot_curves
 from x3d_det.visualization.draw import Caption, DrawnPerson, draw_persons
 from x3d_det.visualization.names import short_action_names
 from x3d_det.visualization.placement import PlateMemory
-from x3d_det.visualization.render import RenderProgress, RenderSummary, render_video
+from x3d_det.visualization.render import RenderSummary, render_video
 from x3d_det.visualization.timeline import KeyframePerson, Timeline, build_timeline, to_drawn
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "DrawnPerson",
     "KeyframePerson",
     "PlateMemory",
-    "RenderProgress",
     "RenderSummary",
     "Timeline",
     "build_timeline",

@@ -22,15 +22,8 @@ _KEYFRAME_LIT_SECONDS = 0.1  # the diamond is full so long round a keyframe: one
 _NAMED_KEYFRAMES = 5
 
 
-@dataclass(frozen=True, kw_only=True)
-class RenderProgress:
-    """How far a video is drawn."""
-
-    num_frames: int
-    done_seconds: float
-    total_seconds: float | None
-    """None where the file does not say how long it is."""
-    eta_seconds: float | None
+ProgressFunction = Callable[[float, float | None], None]
+"""Told the seconds of the film drawn so far, and their total where the file says it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +70,7 @@ def render_video(
     top_k: int | None = 5,
     keep_sound: bool = True,
     crf: int = 23,
-    progress: Callable[[RenderProgress], None] | None = None,
+    progress: ProgressFunction | None = None,
 ) -> RenderSummary:
     """Draw a video's persons on all its frames and write an mp4.
 
@@ -94,7 +87,7 @@ def render_video(
         top_k: at most so many labels a person; None draws all.
         keep_sound: carry the source's sound along.
         crf: quality of x264, 0 (lossless) to 51.
-        progress: called about twice a second, and at the end.
+        progress: called a few times a second, and at the end.
 
     Raises:
         VideoError: the source cannot be read, or the range has no frame of it.
@@ -127,10 +120,10 @@ def render_video(
                 memory=memory,
             )
             writer.write(drawn_HWC, seconds=seconds - drawn_from)
-            meter.update(writer.num_frames, seconds)
+            meter.update(seconds)
         if not writer.num_frames:
             raise _range_error(info, video_start_seconds, start_seconds, end_seconds)
-    meter.finish(writer.num_frames, drawn_to)
+    meter.finish(drawn_to)
     return _summary(
         timeline,
         output_path=Path(output_path),
@@ -188,45 +181,28 @@ def _end_of(info: VideoInfo, last: float | None) -> float | None:
 
 
 class _Meter:
-    """Tells the caller now and then how far it is and how long it takes."""
+    """Tells the caller how far it is, not at every frame."""
 
-    _EVERY_SECONDS = 0.5
+    _EVERY_SECONDS = 0.1
 
-    def __init__(
-        self,
-        progress: Callable[[RenderProgress], None] | None,
-        first: float,
-        end: float | None,
-    ) -> None:
+    def __init__(self, progress: ProgressFunction | None, first: float, end: float | None) -> None:
         self._progress = progress
         self._first = first
         self._total = None if end is None else max(end - first, 0.0)
-        self._started = self._told = time.monotonic()
+        self._told = time.monotonic()
 
-    def update(self, num_frames: int, seconds: float) -> None:
+    def update(self, seconds: float) -> None:
         now = time.monotonic()
-        if self._progress is None or now - self._told < self._EVERY_SECONDS:
-            return
-        self._told = now
-        done = seconds - self._first
-        eta = None
-        if self._total is not None and done > 0:
-            eta = max(self._total - done, 0.0) * (now - self._started) / done
-        self._tell(num_frames, done, eta)
+        if now - self._told >= self._EVERY_SECONDS:
+            self._told = now
+            self._tell(seconds - self._first)
 
-    def finish(self, num_frames: int, seconds: float) -> None:
-        self._tell(num_frames, seconds - self._first, 0.0)
+    def finish(self, seconds: float) -> None:
+        self._tell(seconds - self._first if self._total is None else self._total)
 
-    def _tell(self, num_frames: int, done: float, eta: float | None) -> None:
+    def _tell(self, done: float) -> None:
         if self._progress is not None:
-            self._progress(
-                RenderProgress(
-                    num_frames=num_frames,
-                    done_seconds=done,
-                    total_seconds=self._total,
-                    eta_seconds=eta,
-                )
-            )
+            self._progress(done, self._total)
 
 
 def _summary(
