@@ -34,6 +34,8 @@ setup(
         "safetensors>=0.4.3",
         "Pillow>=10.1",  # the first with a scalable font inside
         "matplotlib>=3.8",
+        "requests>=2.31",
+        "defusedxml>=0.7.1",
     ],
     extras_require={
         "dev": [
@@ -45,6 +47,8 @@ setup(
             "mypy>=1.11",
             "pandas-stubs",
             "types-PyYAML",
+            "types-requests",
+            "types-defusedxml",
             "pytorchvideo==0.1.5",  # the peer whose X3D ours must equal
         ],
         "benchmarks": ["pytorchvideo==0.1.5", "openvino>=2024.6"],
