@@ -43,7 +43,8 @@ from x3d_det.engine import (
 )
 from x3d_det.engine.optim import Schedule
 from x3d_det.errors import CheckpointError, DataError
-from x3d_det.io.ava_csv import AvaAnnotations, read_annotations, read_exclusions, read_proposals
+from x3d_det.formats.person_boxes import read_person_boxes
+from x3d_det.io.ava_csv import AvaAnnotations, read_annotations, read_exclusions
 from x3d_det.io.frame_folder import FrameFolderReader
 from x3d_det.io.label_map import LabelMap, read_label_map
 from x3d_det.io.weights import WeightsReport, load_model, load_weights
@@ -166,7 +167,7 @@ def build_training_data(config: ExperimentConfig) -> tuple[AvaDataset, BoxCounts
     proposals = None
     if config.boxes.train == "annotated_and_detected":
         assert files.person_boxes is not None  # a cross-check of the config
-        proposals = read_proposals(root / files.person_boxes)
+        proposals = read_person_boxes(root / files.person_boxes)
     boxes, counts = training_boxes(
         annotations.rows,
         proposals,
@@ -228,7 +229,7 @@ def build_evaluation_data(config: ExperimentConfig) -> EvaluationData:
     proposals = None
     if config.boxes.evaluate == "detected":
         assert files.person_boxes is not None  # a cross-check of the config
-        proposals = read_proposals(root / files.person_boxes)
+        proposals = read_person_boxes(root / files.person_boxes)
     boxes, counts = evaluation_boxes(
         annotations.rows,
         proposals,

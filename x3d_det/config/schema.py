@@ -52,7 +52,8 @@ class SplitConfig(Settings):
     annotations: FilePath
     """AVA csv of the annotated boxes and their actions."""
     person_boxes: FilePath | None = None
-    """Predicted boxes csv (LFB, PySlowFast); needed where detected boxes are asked for."""
+    """Predicted boxes: csv (LFB, PySlowFast), pkl (MMAction2) or json (COCO); needed where detected
+    boxes are asked for."""
     exclusions: FilePath | None = None
     """Keyframes that the evaluation leaves out: `video,second` rows."""
 
@@ -88,7 +89,7 @@ class DatasetConfig(Settings):
     video_start_seconds: float = 900.0
     """Second of the film at which every video file (or frame folder) starts."""
     label_map: FilePath
-    """pbtxt of the evaluated classes."""
+    """The evaluated classes: pbtxt, csv, json or txt."""
     num_classes: Count = 80
     """Outputs of the model; action id a is output a - 1."""
     train: SplitConfig
