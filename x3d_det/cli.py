@@ -95,7 +95,7 @@ def writable_folder(path: Path) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / ".write_test"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # two shards may probe at the same time
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise X3DDetError(
