@@ -5,7 +5,6 @@ Shape suffixes in this file: H x W pixels, C the three channels red, green, blue
 
 import os
 import tempfile
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -15,9 +14,8 @@ import av
 import numpy as np
 
 from x3d_det.errors import VideoError
+from x3d_det.io.sound import SoundTrack
 
-# MP4 holds these as they are; any other sound is encoded again, as AAC.
-_AUDIO_COPIED = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "alac"})
 # Explicit times are kept to 1/90000 s, the clock of MPEG: 24, 25, 30 and 29.97 fps are exact.
 _CLOCK = Fraction(1, 90_000)
 _BT601, _LIMITED_RANGE = 6, 1  # what swscale makes of RGB; written down so that players agree
@@ -80,8 +78,7 @@ class VideoWriter:
         self._temporary: Path | None = None
         self._container: Any = None
         self._stream: Any = None
-        self._audio: Iterator[tuple[float, Any]] | None = None
-        self._pending_audio: tuple[float, Any] | None = None
+        self._sound: SoundTrack | None = None
 
     def __enter__(self) -> "VideoWriter":
         try:
@@ -152,7 +149,7 @@ class VideoWriter:
         frame.pts = pts
         frame.time_base = self._time_base
         self._container.mux(self._stream.encode(frame))
-        self._mux_audio_until(float(pts * self._time_base))
+        self._mux_sound_until(float(pts * self._time_base))
 
     @property
     def _time_base(self) -> Fraction:
@@ -180,61 +177,13 @@ class VideoWriter:
         context.options = {"crf": str(self._crf), "preset": self._preset}
         self._stream = stream
         if self._audio_from is not None:
-            self._audio = self._open_audio(self._audio_from)
+            self._sound = SoundTrack(
+                self._audio_from, self._container, start_seconds=self._audio_start_seconds
+            )
 
-    def _open_audio(self, path: Path) -> Iterator[tuple[float, Any]] | None:
-        """Return (second in this video, packet) for the sound of `path`; None without sound."""
-        try:
-            source = av.open(str(path))
-        except (av.FFmpegError, OSError) as error:
-            raise VideoError(f"{path}: sound cannot be read: {_reason(error)}.") from error
-        if not source.streams.audio:
-            source.close()
-            return None
-        read = source.streams.audio[0]
-        if read.codec_context.name in _AUDIO_COPIED:
-            return self._copy_audio(source, read, self._container.add_stream_from_template(read))
-        written = self._container.add_stream("aac", rate=read.codec_context.sample_rate)
-        return self._encode_audio(source, read, written)
-
-    def _copy_audio(self, source: Any, read: Any, written: Any) -> Iterator[tuple[float, Any]]:
-        offset = round(self._audio_start_seconds / read.time_base) + (read.start_time or 0)
-        with source:
-            for packet in source.demux(read):
-                if packet.dts is None or packet.pts is None or packet.pts < offset:
-                    continue
-                packet.pts -= offset
-                packet.dts = max(packet.dts - offset, 0)
-                packet.stream = written
-                yield float(packet.pts * packet.time_base), packet
-
-    def _encode_audio(self, source: Any, read: Any, written: Any) -> Iterator[tuple[float, Any]]:
-        resampler = av.AudioResampler(format="fltp", layout="stereo", rate=written.rate)
-        num_samples = 0
-        with source:
-            for frame in source.decode(read):
-                if frame.time is not None and frame.time < self._audio_start_seconds:
-                    continue
-                for piece in resampler.resample(frame):
-                    piece.pts, piece.time_base = num_samples, Fraction(1, written.rate)
-                    num_samples += piece.samples
-                    for packet in written.encode(piece):
-                        yield float(packet.pts * packet.time_base), packet
-            for packet in written.encode(None):
-                yield float(packet.pts * packet.time_base), packet
-
-    def _mux_audio_until(self, end_seconds: float) -> None:
-        """Hand on the sound before `end_seconds`: side by side with the picture, a few kB held."""
-        while self._audio is not None:
-            if self._pending_audio is None:
-                self._pending_audio = next(self._audio, None)
-            if self._pending_audio is None:
-                self._audio = None
-                return
-            if self._pending_audio[0] >= end_seconds:
-                return
-            self._container.mux(self._pending_audio[1])
-            self._pending_audio = None
+    def _mux_sound_until(self, end_seconds: float) -> None:
+        if self._sound is not None:
+            self._sound.mux_until(end_seconds)
 
     def _finish(self) -> None:
         assert self._temporary is not None
@@ -242,7 +191,7 @@ class VideoWriter:
             raise VideoError(f"{self.path}: no frame was written; a video needs at least one.")
         try:
             self._container.mux(self._stream.encode(None))
-            self._mux_audio_until(float(self._last_pts * self._time_base + 1 / self.fps))
+            self._mux_sound_until(float(self._last_pts * self._time_base + 1 / self.fps))
             self._container.close()
             self._container = None
             umask = os.umask(0)
