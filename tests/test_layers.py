@@ -9,18 +9,23 @@ LAYERS = {
     "keyframes": 0,
     "config": 1,
     "io": 1,
+    "progress": 1,
     "data": 2,
     "models": 2,
     "evaluation": 2,
+    "formats": 2,
     "engine": 3,
     "visualization": 3,
     "synthetic": 3,
+    "preparation": 3,
     "build": 4,
     "cli": 4,
+    "persons": 4,
+    "checks": 4,
     "ava_runs": 5,
 }
 # Imported by commands before their options are parsed: --help must stay quick.
-LIGHT = ["errors", "keyframes", "config", "cli"]
+LIGHT = ["errors", "keyframes", "progress", "config", "cli"]
 HEAVY = {"torch", "torchvision", "pandas", "numpy", "av", "matplotlib", "PIL", "pyarrow"}
 
 

@@ -9,16 +9,20 @@ import io
 import math
 import os
 import re
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from x3d_det.errors import DataError
 from x3d_det.io.ava_rows import (
+    BLANKS,
     CLIP_TOLERANCE,
     COORDINATES,
     MAX_PERSON_ID,
     NUMBER,
+    WHOLE,
     RawTable,
     RowForm,
     empty_table,
@@ -26,30 +30,85 @@ from x3d_det.io.ava_rows import (
 )
 
 _SHOWN_FAULTS = 20
-_BLANKS = " \t"  # round a number; the fast reader trims the same
-_WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 
 
-class _Faults:
-    """Faults of one file: the first few in full, the rest counted."""
+@dataclass(frozen=True)
+class RowFault:
+    """One fault of one line.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = path
-        self.texts: list[str] = []
-        self.number = 0
+    Args:
+        path: the file.
+        line: 1-based.
+        kind: which of the faults of `FAULT_KINDS` it is.
+        text: the value found, what is allowed, what to do.
+    """
 
-    def add(self, line: int, text: str) -> None:
-        self.number += 1
-        if self.number <= _SHOWN_FAULTS:
-            self.texts.append(f"{self.path}:{line}: {text}")
+    path: str
+    line: int
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.text}"
+
+
+FAULT_KINDS: Mapping[str, str] = {
+    "encoding": "files that are not plain UTF-8",
+    "empty_file": "empty files",
+    "header": "header rows",
+    "quotes": "quoted lines",
+    "columns": "lines of another number of columns",
+    "video_id": "video ids that are no bare file names",
+    "number": "values that are no numbers",
+    "second": "seconds that cannot be",
+    "coordinate": "coordinates outside the frame",
+    "box": "boxes that are upside down or empty",
+    "action_id": "action ids that cannot be",
+    "score": "scores outside [0, 1]",
+    "person_id": "person ids that cannot be",
+    "repeated_row": "repeated rows",
+}
+"""Kinds of faults and what they are called, in the plural."""
+
+
+@dataclass
+class RowFaults:
+    """The faults of one file in the order of its lines; of each kind the first ones in full.
+
+    A table in pixels has a fault in every cell: `MAX_LISTED` of each kind are kept as text,
+    so that millions of them do not fill the memory; all are counted.
+    """
+
+    path: str
+    listed: list[RowFault] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    MAX_LISTED = 10_000
+
+    @property
+    def number(self) -> int:
+        """How many there are."""
+        return self.counts.total()
+
+    def add(self, line: int, kind: str, text: str) -> None:
+        """Count a fault of `FAULT_KINDS`, and keep it if it is one of the first of its kind."""
+        self.counts[kind] += 1
+        if self.counts[kind] <= self.MAX_LISTED:
+            self.listed.append(RowFault(self.path, line, kind, text))
 
     def raise_if_any(self) -> None:
+        """Raise the first of them as one error, the rest counted.
+
+        Raises:
+            DataError: there is a fault.
+        """
         if not self.number:
             return
+        texts = [str(fault) for fault in self.listed[:_SHOWN_FAULTS]]
         if self.number > _SHOWN_FAULTS:
             rest = self.number - _SHOWN_FAULTS
-            self.texts.append(f"{self.path}: and {rest:,} more faults of this kind or another.")
-        raise DataError("\n".join(self.texts))
+            texts.append(f"{self.path}: and {rest:,} more faults of this kind or another.")
+        raise DataError("\n".join(texts))
 
 
 def read_line_by_line(
@@ -72,10 +131,32 @@ def read_line_by_line(
     Raises:
         DataError: every fault of the file, the first 20 in full.
     """
+    table, faults = read_with_faults(path, form, strict=strict, action_ids=action_ids)
+    faults.raise_if_any()
+    return table
+
+
+def read_with_faults(
+    path: str | os.PathLike[str],
+    form: RowForm,
+    *,
+    strict: bool,
+    action_ids: Collection[int] | None = None,
+) -> tuple[RawTable, RowFaults]:
+    """Return the rows that have no fault, and the faults of the others.
+
+    Args:
+        path, form, strict, action_ids: as for `read_line_by_line`.
+
+    Raises:
+        DataError: the file cannot be read or unpacked at all.
+    """
     content = read_bytes(path)
-    faults = _Faults(path)
+    faults = RowFaults(str(path))
     if content.startswith(b"\xef\xbb\xbf"):
-        faults.add(1, "the file begins with a byte order mark; save it as UTF-8 without BOM.")
+        faults.add(
+            1, "encoding", "the file begins with a byte order mark; save it as UTF-8 without BOM."
+        )
         content = content[3:]
     known = None if action_ids is None else frozenset(action_ids)
     reader = _LineReader(form, faults, strict=strict, action_ids=known)
@@ -85,23 +166,23 @@ def read_line_by_line(
         except UnicodeDecodeError as error:
             faults.add(
                 line,
+                "encoding",
                 f"byte 0x{raw[error.start]:02x} in column {error.start + 1} is not UTF-8; "
                 "save the file as UTF-8.",
             )
             continue
-        if text.strip(_BLANKS):
+        if text.strip(BLANKS):
             reader.read(line, text)
     if strict and form.kind != "keyframes" and not reader.num_lines and not faults.number:
-        faults.add(1, f"the file is empty; it must hold {form.kind}, one row a line.")
-    faults.raise_if_any()
-    return reader.table()
+        faults.add(1, "empty_file", f"the file is empty; it must hold {form.kind}, one row a line.")
+    return reader.table(), faults
 
 
 class _LineReader:
     """Collects the rows of one file and the faults of each line."""
 
     def __init__(
-        self, form: RowForm, faults: _Faults, *, strict: bool, action_ids: frozenset[int] | None
+        self, form: RowForm, faults: RowFaults, *, strict: bool, action_ids: frozenset[int] | None
     ) -> None:
         self.form = form
         self.faults = faults
@@ -119,17 +200,21 @@ class _LineReader:
         fields = self._split(line, text)
         if fields is None:
             return
-        fields[1:] = [field.strip(_BLANKS) for field in fields[1:]]
+        fields[1:] = [field.strip(BLANKS) for field in fields[1:]]
         if line == 1 and not any(NUMBER.fullmatch(field) for field in fields[1:6]):
             self.faults.add(
-                line, f"a header row ({_short(text)})? AVA files have none; remove the line."
+                line,
+                "header",
+                f"a header row ({_short(text)})? AVA files have none; remove the line.",
             )
             return
         before = self.faults.number
         video_id = self._video_id(line, fields[0])
         seconds = self._number(line, "the second", fields[1])
         if self.strict and seconds is not None and seconds < 0:
-            self.faults.add(line, f"the second {fields[1]} is negative; seconds count from 0.")
+            self.faults.add(
+                line, "second", f"the second {fields[1]} is negative; seconds count from 0."
+            )
         if len(fields) == 2:
             if self.faults.number == before and seconds is not None:
                 self.keyframe_rows.append((video_id, seconds, line))
@@ -150,7 +235,9 @@ class _LineReader:
             identity = (*row[:7], None if math.isnan(tail) else tail)
             first = self._seen.setdefault(identity, line)
             if first != line:
-                self.faults.add(line, f"the row repeats line {first} ({text}); remove one of them.")
+                text = f"the row repeats line {first} ({text}); remove one of them."
+                self.faults.add(line, "repeated_row", text)
+                return
         self.rows.append(row)  # type: ignore[arg-type]
 
     def _split(self, line: int, text: str) -> list[str] | None:
@@ -159,6 +246,7 @@ class _LineReader:
             if self.strict:
                 self.faults.add(
                     line,
+                    "quotes",
                     f"the line holds double quotes ({_short(text)}); "
                     "AVA files have none: export the table without quotes.",
                 )
@@ -166,7 +254,9 @@ class _LineReader:
             try:
                 fields = next(csv.reader(io.StringIO(text)))
             except csv.Error as error:
-                self.faults.add(line, f"the line cannot be split ({error}): {_short(text)}.")
+                self.faults.add(
+                    line, "quotes", f"the line cannot be split ({error}): {_short(text)}."
+                )
                 return None
         else:
             fields = text.split(",")
@@ -184,6 +274,7 @@ class _LineReader:
         allowed = " or ".join(str(width) for width in widths)
         self.faults.add(
             line,
+            "columns",
             f"the line {found} ({_short(text)}); {self.form.kind} have {allowed} columns "
             f"({', '.join(self.form.columns)}): {remedy}.",
         )
@@ -201,12 +292,15 @@ class _LineReader:
             if bad in video_id:
                 self.faults.add(
                     line,
+                    "video_id",
                     f"the video id {video_id!r} holds {what}; an id is a bare file name "
                     "without folder and suffix.",
                 )
         if not video_id.strip() or video_id != video_id.strip():
             self.faults.add(
-                line, f"the video id {video_id!r} is empty or has blanks at its ends; remove them."
+                line,
+                "video_id",
+                f"the video id {video_id!r} is empty or has blanks at its ends; remove them.",
             )
         return video_id
 
@@ -214,9 +308,11 @@ class _LineReader:
         if NUMBER.fullmatch(text) and math.isfinite(float(text)):
             return float(text)
         if re.fullmatch(r"\s*[+-]?(nan|inf|infinity)\s*", text, re.IGNORECASE):
-            self.faults.add(line, f"{what} is {text}; it must be a finite number.")
+            self.faults.add(line, "number", f"{what} is {text}; it must be a finite number.")
         else:
-            self.faults.add(line, f"{what} is {text!r}, not a number; write it as in 0.125.")
+            self.faults.add(
+                line, "number", f"{what} is {text!r}, not a number; write it as in 0.125."
+            )
         return None
 
     def _checked_box(
@@ -231,6 +327,7 @@ class _LineReader:
                 side = "width" if name[0] == "x" else "height"
                 self.faults.add(
                     line,
+                    "coordinate",
                     f"{name} = {text} is outside [0, 1]; boxes in AVA files are fractions "
                     f"of the frame {side}: divide pixels by it.",
                 )
@@ -241,6 +338,7 @@ class _LineReader:
                 first, second = COORDINATES[low], COORDINATES[high]
                 self.faults.add(
                     line,
+                    "box",
                     f"{second} = {texts[high]} is not above {first} = {texts[low]};"
                     " a box is x1, y1, x2, y2 with x1 < x2 and y1 < y2: swap or remove it.",
                 )
@@ -249,24 +347,33 @@ class _LineReader:
     def _label(self, line: int, text: str) -> int:
         if self.form.kind == "person boxes" and not text:
             return -1
-        if not _WHOLE.fullmatch(text):
+        if not WHOLE.fullmatch(text):
             what = "label" if self.form.kind == "person boxes" else "action id"
-            self.faults.add(line, f"the {what} is {text!r}; it must be a whole number as in 12.")
+            self.faults.add(
+                line, "number", f"the {what} is {text!r}; it must be a whole number as in 12."
+            )
             return -1
         label = int(text)
         if not self.strict:
             return label
         if self.form.kind == "person boxes":
             if label < -1:
-                self.faults.add(line, f"the label is {label}; it is empty, -1 or an action id.")
+                self.faults.add(
+                    line, "action_id", f"the label is {label}; it is empty, -1 or an action id."
+                )
         elif self.action_ids is None and label < 1:
-            self.faults.add(line, f"action id {label} is below 1; action ids start at 1.")
-        elif self.action_ids is not None and label not in self.action_ids:
-            hint = " Ids that start at 0 are class indices: add 1." if label == 0 else ""
             self.faults.add(
                 line,
+                "action_id",
+                f"action id {label} is below 1; action ids start at 1.{_zero_hint(label)}",
+            )
+        elif self.action_ids is not None and label not in self.action_ids:
+            self.faults.add(
+                line,
+                "action_id",
                 f"action id {label} is not in the label map ({_ranges(self.action_ids)}); "
-                f"correct the id or use the label map of this data set.{hint}",
+                f"correct the id or use the label map of this data set."
+                f"{_zero_hint(label)}",
             )
         return label
 
@@ -274,13 +381,15 @@ class _LineReader:
         if self.form.tail != "person_id":
             score = self._number(line, "the score", text)
             if self.strict and score is not None and not 0 <= score <= 1:
-                self.faults.add(line, f"the score {text} is outside [0, 1].")
+                self.faults.add(line, "score", f"the score {text} is outside [0, 1].")
             return math.nan if score is None else score
         if self.strict:
             value = float(text) if NUMBER.fullmatch(text) else math.nan
             if not (value == value // 1 and abs(value) <= MAX_PERSON_ID):
                 self.faults.add(
-                    line, f"the person id is {text!r}; it must be a whole number as in 3."
+                    line,
+                    "person_id",
+                    f"the person id is {text!r}; it must be a whole number as in 3.",
                 )
                 return math.nan
         elif not NUMBER.fullmatch(text):
@@ -305,6 +414,10 @@ class _LineReader:
         table.tails = np.array(tails, np.float64)
         table.lines = np.array(lines, np.int64)
         return table
+
+
+def _zero_hint(label: int) -> str:
+    return " Ids that start at 0 are class indices: add 1." if label == 0 else ""
 
 
 def _short(text: str) -> str:

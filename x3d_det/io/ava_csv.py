@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from x3d_det.io import ava_rows
-from x3d_det.io.ava_checks import read_line_by_line
+from x3d_det.io.ava_checks import RowFaults, read_line_by_line, read_with_faults
 from x3d_det.io.ava_rows import CLIP_TOLERANCE, COORDINATES, MAX_PERSON_ID, RawTable, read_fast
 from x3d_det.io.ava_write import (
     write_annotations,
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 __all__ = [
     "COORDINATES",
     "AvaAnnotations",
+    "check_annotations",
+    "check_exclusions",
+    "check_proposals",
     "read_annotations",
     "read_detections",
     "read_exclusions",
@@ -88,6 +91,26 @@ def read_annotations(
         table = read_line_by_line(path, form, strict=strict, action_ids=action_ids)
     elif strict:
         _clip(table)
+    return _annotations(table, path)
+
+
+def check_annotations(
+    path: str | os.PathLike[str], *, action_ids: Collection[int] | None = None
+) -> tuple[AvaAnnotations, RowFaults]:
+    """Return the rows in order of an annotation file, and the faults of all others.
+
+    Args:
+        path, action_ids: as for `read_annotations`, which raises at the same faults
+            in strict mode.
+
+    Raises:
+        DataError: the file cannot be read at all.
+    """
+    table, faults = _checked(path, ava_rows.ANNOTATIONS, action_ids)
+    return _annotations(table, path), faults
+
+
+def _annotations(table: RawTable, path: str | os.PathLike[str]) -> AvaAnnotations:
     rows = _frame(table, text_ids=True)
     rows["action_id"] = table.labels
     persons = np.where(_is_person_id(table.tails), table.tails, -1)
@@ -111,14 +134,28 @@ def read_proposals(path: str | os.PathLike[str]) -> "pd.DataFrame":
     Raises:
         DataError: as `read_annotations` in strict mode; a repeated row is none here.
     """
-    import pandas as pd
-
     form = ava_rows.PROPOSALS
     table = read_fast(path, form)
     if table is None or _has_fault(table, form, strict=True, action_ids=None):
         table = read_line_by_line(path, form, strict=True)
     else:
         _clip(table)
+    return _proposals(table)
+
+
+def check_proposals(path: str | os.PathLike[str]) -> "tuple[pd.DataFrame, RowFaults]":
+    """Return the person boxes in order, as `read_proposals` does, and the faults of the others.
+
+    Raises:
+        DataError: the file cannot be read at all.
+    """
+    table, faults = _checked(path, ava_rows.PROPOSALS)
+    return _proposals(table), faults
+
+
+def _proposals(table: RawTable) -> "pd.DataFrame":
+    import pandas as pd
+
     rows = _frame(table, text_ids=True)
     rows["score"] = table.tails
     rows["line"] = table.lines
@@ -163,6 +200,28 @@ def read_exclusions(path: str | os.PathLike[str]) -> "pd.DataFrame":
         DataError: the faults of the file; an empty file is an empty list.
     """
     return _keyframe_frame(read_line_by_line(path, ava_rows.KEYFRAMES, strict=True).keyframe_rows)
+
+
+def check_exclusions(path: str | os.PathLike[str]) -> "tuple[pd.DataFrame, RowFaults]":
+    """Return the keyframes of a list, as `read_exclusions` does, and the faults of its rows.
+
+    Raises:
+        DataError: the file cannot be read at all.
+    """
+    table, faults = read_with_faults(path, ava_rows.KEYFRAMES, strict=True)
+    return _keyframe_frame(table.keyframe_rows), faults
+
+
+def _checked(
+    path: str | os.PathLike[str],
+    form: ava_rows.RowForm,
+    action_ids: Collection[int] | None = None,
+) -> tuple[RawTable, RowFaults]:
+    table = read_fast(path, form)
+    if table is None or _has_fault(table, form, strict=True, action_ids=action_ids):
+        return read_with_faults(path, form, strict=True, action_ids=action_ids)
+    _clip(table)
+    return table, RowFaults(str(path))
 
 
 def _frame(table: RawTable, *, text_ids: bool, **further: np.ndarray) -> "pd.DataFrame":

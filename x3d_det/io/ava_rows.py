@@ -28,6 +28,12 @@ MAX_PERSON_ID = 1 << 53
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 """A decimal number as csv files write it: no blanks, no underscores, no nan."""
 
+WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+"""A whole number: decimal digits alone, where arrow would take `0x1f` too."""
+
+BLANKS = " \t"
+"""What may stand round a number."""
+
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLOCK_BYTES = 4 << 20
 
@@ -135,7 +141,7 @@ def read_fast(path: str | os.PathLike[str], form: RowForm) -> RawTable | None:
     columns = form.columns[:width]
     types: dict[str, pa.DataType] = dict.fromkeys(columns, pa.float64())
     types["video_id"] = pa.dictionary(pa.int32(), pa.string())
-    types[columns[6]] = pa.int64()
+    types[columns[6]] = pa.dictionary(pa.int32(), pa.string())
     keyframe_rows: list[tuple[str, float, int]] = []
     try:
         try:
@@ -148,7 +154,7 @@ def read_fast(path: str | os.PathLike[str], form: RowForm) -> RawTable | None:
         return None  # the line-by-line reader finds and names the fault
     arrays = [table.column(name) for name in columns]
     del table
-    return _to_numpy(arrays, keyframe_rows)
+    return _to_numpy(arrays, keyframe_rows, may_lack_label=form is PROPOSALS)
 
 
 def _first_line(path: str | os.PathLike[str]) -> bytes:
@@ -194,7 +200,7 @@ def _read_arrow(
         video_id, _, second = row.text.partition(",")
         if keyframe_rows is None or row.actual_columns != 2 or '"' in row.text:
             return "error"
-        second = second.strip(" \t")
+        second = second.strip(BLANKS)
         if not NUMBER.fullmatch(second):
             return "error"
         keyframe_rows.append((video_id, float(second), row.number))
@@ -211,14 +217,14 @@ def _read_arrow(
             invalid_row_handler=None if keyframe_rows is None else take,
         ),
         convert_options=csv.ConvertOptions(
-            column_types=types,
-            null_values=[""] if "label" in types else [],
-            strings_can_be_null=False,
+            column_types=types, null_values=[], strings_can_be_null=False
         ),
     )
 
 
-def _to_numpy(arrays: list, keyframe_rows: list[tuple[str, float, int]]) -> RawTable | None:
+def _to_numpy(
+    arrays: list, keyframe_rows: list[tuple[str, float, int]], *, may_lack_label: bool
+) -> RawTable | None:
     """Unpack arrow columns one by one, letting each go before the next is copied."""
     import pyarrow as pa
 
@@ -235,10 +241,14 @@ def _to_numpy(arrays: list, keyframe_rows: list[tuple[str, float, int]]) -> RawT
     while arrays:
         column = arrays.pop()
         if column.null_count:
-            if len(columns) != 5:  # only the label of a person box may be empty
+            return None
+        if len(columns) == 5:
+            labels = _labels(column, may_lack_label=may_lack_label)
+            if labels is None:
                 return None
-            column = column.fill_null(-1)
-        columns.append(column.to_numpy())
+            columns.append(labels)
+        else:
+            columns.append(column.to_numpy())
         del column
         pa.default_memory_pool().release_unused()
     if len(columns) > 6 and np.isnan(columns[6]).any():
@@ -248,3 +258,18 @@ def _to_numpy(arrays: list, keyframe_rows: list[tuple[str, float, int]]) -> RawT
     if keyframe_rows:
         lines = np.delete(lines, [line - 1 for *_, line in keyframe_rows])
     return RawTable(names, codes, columns[0], columns[1:5], columns[5], tails, lines, keyframe_rows)
+
+
+def _labels(column: "pa.ChunkedArray", *, may_lack_label: bool) -> np.ndarray | None:
+    """Return the whole numbers of a column of few different texts; an empty one is -1."""
+    encoded = column.unify_dictionaries().combine_chunks()
+    values = []
+    for text in encoded.dictionary.to_pylist():
+        number = text.strip(BLANKS)
+        if not number and may_lack_label:
+            values.append(-1)
+        elif WHOLE.fullmatch(number):
+            values.append(int(number))
+        else:
+            return None
+    return np.array(values, np.int64)[encoded.indices.to_numpy()]

@@ -1,6 +1,6 @@
 """An opened video file: its checks, its clock, its frames from any second on.
 
-Private to `io.video`. Shape suffixes: H x W pixels, C channels red, green, blue.
+Shape suffixes: H x W pixels, C channels red, green, blue.
 """
 
 import functools
