@@ -32,16 +32,18 @@ FAULTS = {
 }
 
 _CHILD = """
-import json, resource, sys
+import json, re, resource, sys
 from pathlib import Path
 sys.path.insert(0, "tools")
 import check_dataset
 code = check_dataset.main(sys.argv[2:])
 usage = resource.getrusage(resource.RUSAGE_SELF)
+# Its peak would count the parent, whose memory this process began with.
+peak_kb = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 Path(sys.argv[1]).write_text(json.dumps({
     "code": code,
     "cpu_seconds": usage.ru_utime + usage.ru_stime,
-    "peak_mb": usage.ru_maxrss / 1024,
+    "peak_mb": peak_kb / 1024,
 }))
 """
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from detector_files import write_detector_weights
 
 from x3d_det.synthetic import generate_ava_mini
 
@@ -74,3 +75,9 @@ def trained(
     done = run_tool("train_ava.py", *settings, "--output-dir", folder)
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def detector_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of the detector that `detector_files` names."""
+    return write_detector_weights(tmp_path_factory.mktemp("weights") / "random.pth")

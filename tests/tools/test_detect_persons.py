@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from detector_files import DETECTOR
 from lit_films import LitDetector, drawn_boxes, lit_film
 from video_files import cut_file
 
 from x3d_det.io.ava_csv import read_proposals
-
-MODEL = "fasterrcnn_mobilenet_v3_large_320_fpn"
 
 
 @dataclass
@@ -68,20 +67,6 @@ def lit(monkeypatch: pytest.MonkeyPatch) -> Callable[[LitDetector], None]:
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of torchvision's smallest detector in a file: random, but fond of persons."""
-    import torch
-    from torchvision.models import get_model
-
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "random.pth"
-    state = get_model(MODEL, weights=None, weights_backbone=None).state_dict()
-    state["roi_heads.box_predictor.cls_score.bias"][1] = 4.0  # e^4 / (e^4 + 90): about 0.38
-    torch.save(state, path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A video of 3 seconds."""
     folder = tmp_path_factory.mktemp("film")
@@ -121,11 +106,11 @@ def _seconds(path: Path) -> list[tuple[str, float]]:
 # Real detectors
 
 
-def test_a_video_through_torchvision_as_a_user_does(run_tool, film, weights, tmp_path):
+def test_a_video_through_torchvision_as_a_user_does(run_tool, film, detector_weights, tmp_path):
     out = tmp_path / "out"
     done = run_tool(
         "detect_persons.py",
-        *(film, "--detector", "torchvision", "--model", MODEL, "--weights", weights),
+        *(film, "--detector", "torchvision", "--model", DETECTOR, "--weights", detector_weights),
         *("--short-side", 64, "--min-score", 0.2, "--device", "cpu", "--threads", 1),
         *("--output-dir", out),
     )
@@ -143,13 +128,13 @@ def test_a_video_through_torchvision_as_a_user_does(run_tool, film, weights, tmp
     assert header["settings"]["detector"]["short_side"] == 64
 
 
-def test_a_real_clip_in_shards_gives_the_same_bytes(tool, shared_dir, weights, tmp_path):
+def test_a_real_clip_in_shards_gives_the_same_bytes(tool, shared_dir, detector_weights, tmp_path):
     # One clip is one piece of work; a second one gives each shard something to do.
     clip = shared_dir / "clips" / "chaplin.mp4"
     shutil.copy(clip, tmp_path / "second.mp4")
     options = [
-        *(clip, tmp_path / "second.mp4", "--detector", "torchvision", "--model", MODEL),
-        *("--weights", weights, "--short-side", 64, "--min-score", 0.2, "--device", "cpu"),
+        *(clip, tmp_path / "second.mp4", "--detector", "torchvision", "--model", DETECTOR),
+        *("--weights", detector_weights, "--short-side", 64, "--min-score", 0.2, "--device", "cpu"),
         *("--batch-size", 4, "--video-start-seconds", 900, "--interval", 4),
     ]
     whole = tool(*options, "--output-dir", tmp_path / "one")

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from ava_mirror import make_mirror
+from detector_files import DETECTOR
 
 pytestmark = pytest.mark.xdist_group("tools")
 
@@ -36,6 +38,11 @@ def test_no_command_is_without_a_test(repository):
         "python tools/evaluate_ava.py --config x3d_xs_ava_mini.yaml",
         "python tools/visualize_ava.py --config x3d_xs_ava_mini.yaml",
         "python tools/evaluate_ava.py --annotations ava_val_v2.2.csv",
+        "python tools/prepare_ava.py --list",
+        "python tools/check_dataset.py --config x3d_m_ava.yaml",
+        "python tools/detect_persons.py clip.mp4",
+        "python tools/evaluate_persons.py --annotations ava_val_v2.2.csv",
+        "python tools/convert_annotations.py proposals.pkl boxes.csv",
     ]
 
 
@@ -135,3 +142,61 @@ def test_files_are_scored_without_a_model(repository, run_tool, shared_dir, tmp_
     done = run_tool("evaluate_ava.py", *given, "--output-dir", tmp_path)
     assert done.returncode == 0, done.stderr
     assert '"mAP": 1.0' in (tmp_path / "report.json").read_text()
+
+
+def test_files_of_ava_are_listed(repository, run_tool, tmp_path):
+    assert _options(repository, "python tools/prepare_ava.py") == ["--list"]
+    mirror = make_mirror(tmp_path / "mirror")
+    done = run_tool(
+        *("prepare_ava.py", "--list", "--from", mirror, "--accept-changed"),
+        *("--output-dir", tmp_path / "ava"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ava_val_v2.2.csv" in done.stdout
+
+
+def test_a_data_set_is_checked(repository, run_tool, tiny_ava, tmp_path):
+    options = _options(repository, "python tools/check_dataset.py")
+    done = run_tool(
+        *("check_dataset.py", *options, "--set", "dataset=ava_mini"),
+        *("--set", f"dataset.root={tiny_ava}", "--output-dir", tmp_path),
+    )
+    assert done.returncode == 0, done.stdout
+    assert "ava_mini is ready: no errors" in done.stdout
+    assert (tmp_path / "statistics.png").exists()
+
+
+def test_persons_are_found_and_their_boxes_scored_and_converted(
+    repository, run_tool, tiny_ava, detector_weights, tmp_path
+):
+    assert _options(repository, "python tools/detect_persons.py") == ["clip.mp4"]
+    film = next((tiny_ava / "videos").iterdir())
+    found = run_tool(
+        *("detect_persons.py", film, "--detector", "torchvision", "--model", DETECTOR),
+        *("--weights", detector_weights, "--short-side", 64, "--interval", 4),
+        *("--output-dir", tmp_path / "persons"),
+    )
+    assert found.returncode == 0, found.stderr
+    assert (tmp_path / "persons" / "person_boxes.csv").exists()
+
+    boxes = tiny_ava / "person_boxes" / "ava_mini_val_predicted_boxes.csv"
+    options = _options(repository, "python tools/evaluate_persons.py")
+    places = {
+        "ava_val_v2.2.csv": tiny_ava / "annotations" / "ava_mini_val.csv",
+        "person_boxes.csv": boxes,
+    }
+    scored = run_tool(
+        *("evaluate_persons.py", *[places.get(option, option) for option in options]),
+        *("--output-dir", tmp_path / "scored"),
+    )
+    assert scored.returncode == 0, scored.stderr
+    assert "AP@50 0." in scored.stdout
+
+    assert _options(repository, "python tools/convert_annotations.py") == [
+        "proposals.pkl",
+        "boxes.csv",
+    ]
+    for source, target in ((boxes, tmp_path / "a.pkl"), (tmp_path / "a.pkl", tmp_path / "b.csv")):
+        turned = run_tool("convert_annotations.py", source, target)
+        assert turned.returncode == 0, turned.stderr
+    assert (tmp_path / "b.csv").read_bytes().count(b"\n") == boxes.read_bytes().count(b"\n")
