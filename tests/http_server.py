@@ -21,7 +21,9 @@ class Answer:
     location: str | None = None
     """Redirect there."""
     drop_after: int | None = None
-    """Break the connection after this many bytes of the body."""
+    """End the connection after this many bytes of the body, all of which arrive."""
+    reset: bool = False
+    """End it by a reset, which may overtake the last bytes."""
     ignore_range: bool = False
     wrong_start: bool = False
     """Answer 206 from byte 0 whatever was asked."""
@@ -191,16 +193,15 @@ class _Handler(BaseHTTPRequestHandler):
             with contextlib.suppress(OSError):  # the client may have gone
                 self.wfile.write(piece)
         if answer.drop_after is not None:
-            self._break()
+            self.close_connection = True
+            if answer.reset:
+                self._reset()
         elif answer.chunked:
             self.wfile.write(b"0\r\n\r\n")
 
-    def _break(self) -> None:
-        """Close the socket without the rest of the body, and without a polite end."""
-        self.wfile.flush()
-        time.sleep(0.01)  # the bytes before the break arrive first
+    def _reset(self) -> None:
+        """Let the socket end without a polite word."""
         linger = struct.pack("ii", 1, 0)
         with contextlib.suppress(OSError):
-            self.connection.shutdown(socket.SHUT_WR)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        self.close_connection = True
+            self.connection.close()

@@ -72,6 +72,12 @@ def test_drops_on_the_way_cost_no_byte_twice(server, tmp_path):
     assert names(tmp_path) == ["a.bin"]
 
 
+def test_a_connection_that_is_reset_is_taken_up_again(server, tmp_path):
+    url = server.add("/a.bin", CONTENT, Answer(drop_after=100_000, reset=True))
+    assert fetch(url, tmp_path / "a.bin", sha256=SHA256).num_tries == 2
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+
+
 def test_a_later_call_goes_on_where_the_first_stopped(server, tmp_path):
     url = server.add("/a.bin", CONTENT, DROP)
     with pytest.raises(DownloadError, match=r"tried 1 time\. 100,000 bytes are kept in a\.bin\.p"):
