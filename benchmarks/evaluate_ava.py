@@ -1,16 +1,21 @@
-"""Time and memory of the AVA evaluator on five million detections, csv reading included.
+"""Time and memory of the AVA evaluator on five million detections, reading included.
 
-    python benchmarks/evaluate_ava.py [--repeats 3] [--data-dir DIR] [--output FILE]
+    python benchmarks/evaluate_ava.py [--repeats 3] [--data-dir DIR] [--output FILE] \\
+        [--format csv,parquet,npz] [--rules pyslowfast ... | all]
 
 Makes (once, in `--data-dir` or a temporary folder) an annotation file of some 50,000
 keyframes and a result file with 60 scores for each of 83,303 boxes, from the real
-boxes of AVA v1.0 test where `--shared` has them, else from drawn ones. Each run is a
-fresh process that imports the package, reads both files and evaluates them; time is
-taken from its start to its end. A subset is checked against the loops of
-tests/evaluation/ava_oracle.py. Nothing is written into the repository.
+boxes of AVA v1.0 test where `--shared` has them, else from drawn ones; the annotations
+stay csv, the detections are csv, parquet and npz. Each run is a fresh process that
+imports the package, reads both files and evaluates them; time is taken from its start to
+its end ("no import": without the start of Python and its imports), and the formats and
+rule sets take turns. All formats must give the same bits. A
+subset is checked against the loops of tests/evaluation/ava_oracle.py. `--rules all` times
+the comparison of all rule sets. Nothing is written into the repository.
 """
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -27,15 +32,24 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 NUM_BOXES = 83_303
 NUM_KEYFRAMES = 50_000
 SUBSET_BOXES = 400
+_FORMATS = ("csv", "parquet", "npz")
 
 _CHILD = """
 import json, resource, sys, time
-from x3d_det.evaluation import evaluate_files
-report = evaluate_files(sys.argv[1], sys.argv[2], rules=sys.argv[3])
+start = time.perf_counter()
+from x3d_det.evaluation import compare_files, evaluate_files
+imported = time.perf_counter()
+if sys.argv[3] == "all":
+    reports = [outcome.report for outcome in compare_files(*sys.argv[1:3]).outcomes]
+else:
+    reports = [evaluate_files(*sys.argv[1:3], rules=sys.argv[3])]
+scored = time.perf_counter()
 usage = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps({
-    "mAP": report.mean_ap,
-    "per_class": report.to_dict()["per_class"],
+    "mAP": [report.mean_ap for report in reports],
+    "per_class": [report.to_dict()["per_class"] for report in reports],
+    "import_seconds": imported - start,
+    "score_seconds": scored - imported,
     "user_seconds": usage.ru_utime,
     "system_seconds": usage.ru_stime,
     "peak_mb": usage.ru_maxrss / 1024,
@@ -52,22 +66,29 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--boxes", type=int, default=NUM_BOXES, help="detected boxes")
     parser.add_argument("--data-dir", type=Path, help="keep the generated files here")
     parser.add_argument("--shared", type=Path, default=REPOSITORY.parent / "shared")
-    parser.add_argument("--rules", nargs="+", default=list(RULES), choices=list(RULES))
+    parser.add_argument("--rules", nargs="+", default=list(RULES), choices=[*RULES, "all"])
+    parser.add_argument("--format", default="csv,parquet,npz", help="of the detections")
     parser.add_argument("--output", type=Path, help="write the JSON here too")
     arguments = parser.parse_args(argv)
+    formats = arguments.format.split(",")
+    if not set(formats) <= set(_FORMATS):
+        parser.error(f"--format {arguments.format}: allowed are {', '.join(_FORMATS)}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.data_dir or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         paths = make_files(folder, arguments.shared, arguments.boxes)
         check_subset(*paths, folder)
+        files = {name: in_format(paths[1], name) for name in formats}
         runs = [
-            {"rules": rules, **run_once(*paths, rules)}
+            {"rules": rules, "format": name, **run_once(paths[0], file, rules)}
             for _ in range(arguments.repeats)
             for rules in arguments.rules
+            for name, file in files.items()
         ]
+        require_same_bits(runs)
         summary = {
             "detection_rows": arguments.boxes * 60,
-            "csv_mb": paths[1].stat().st_size / 1e6,
+            "file_mb": {name: file.stat().st_size / 1e6 for name, file in files.items()},
             "cpus": os.cpu_count(),
             "python": sys.version.split()[0],
             "numpy": np.__version__,
@@ -76,22 +97,42 @@ def main(argv: list[str] | None = None) -> int:
         }
     print(json.dumps(summary, indent=1))
     print(
-        f"\n{'rules':18s} {'mAP':>8s} {'s, best':>8s} {'s, median':>10s} {'CPU s':>7s} {'MB':>6s}"
+        f"\n{'rules':18s} {'format':8s} {'mAP':>8s} {'s, best':>8s} {'s, median':>10s} "
+        f"{'no import':>10s} {'CPU s':>7s} {'MB':>6s}"
     )
-    for rules in arguments.rules:
-        mine = [run for run in runs if run["rules"] == rules]
+    for rules, name in itertools.product(arguments.rules, formats):
+        mine = [run for run in runs if (run["rules"], run["format"]) == (rules, name)]
         seconds = sorted(run["wall_seconds"] for run in mine)
+        scored = min(run["score_seconds"] for run in mine)
         cpu = min(run["user_seconds"] + run["system_seconds"] for run in mine)
         median = seconds[len(seconds) // 2]
         peak = max(run["peak_mb"] for run in mine)
         print(
-            f"{rules:18s} {mine[0]['mAP']:8.4f} {seconds[0]:8.2f} {median:10.2f} "
-            f"{cpu:7.2f} {peak:6.0f}"
+            f"{rules:18s} {name:8s} {mine[0]['mAP'][0]:8.4f} {seconds[0]:8.2f} {median:10.2f} "
+            f"{scored:10.2f} {cpu:7.2f} {peak:6.0f}"
         )
     if arguments.output:
         arguments.output.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
         print(f"wrote {arguments.output}")
     return 0
+
+
+def in_format(path: Path, name: str) -> Path:
+    """Write a csv file's detections in another format beside it; keep what stands."""
+    from x3d_det.io.detection_tables import read_detection_table, write_detection_table
+
+    other = path.with_suffix(f".{name}")
+    if not other.is_file():
+        write_detection_table(read_detection_table(path), other)
+    return other
+
+
+def require_same_bits(runs: list[dict]) -> None:
+    """Exit if a rule set gave one format another AP than the others."""
+    for rules in {run["rules"] for run in runs}:
+        results = [run["per_class"] for run in runs if run["rules"] == rules]
+        if any(result != results[0] for result in results):
+            raise SystemExit(f"{rules}: the formats or runs differ")
 
 
 def run_once(annotations: Path, detections: Path, rules: str) -> dict:
@@ -195,7 +236,7 @@ def _repeated(rows: pd.DataFrame, num_keyframes: int) -> pd.DataFrame:
 
 def check_subset(annotations: Path, detections: Path, folder: Path) -> None:
     """Compare the first keyframes with the oracle under every rule set, else exit."""
-    from x3d_det.evaluation import RULES, evaluate_files
+    from x3d_det.evaluation import evaluate_files
     from x3d_det.io.label_map import ava_label_map
 
     sys.path.insert(0, str(REPOSITORY / "tests" / "evaluation"))
@@ -214,7 +255,7 @@ def check_subset(annotations: Path, detections: Path, folder: Path) -> None:
     for path, lines in zip(paths, (truth, found), strict=True):
         path.write_text("".join(lines), encoding="utf-8")
     ids = ava_label_map(60).action_ids
-    for rules in RULES:
+    for rules in ava_oracle.PROTOCOLS:
         ours = evaluate_files(*paths, rules=rules).per_class
         theirs = ava_oracle.evaluate(
             [(*_values(line), None) for line in truth],

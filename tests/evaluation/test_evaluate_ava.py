@@ -139,7 +139,7 @@ def test_person_ids_that_are_no_numbers(tmp_path):
         assert message.startswith("gt.csv:3: the person id is no number (1 such lines)")
 
 
-@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("rules", [name for name in RULES if name != "mmaction2"])
 def test_inverted_boxes(tmp_path, rules):
     found = FOUND + "v,0902,0.5,0,0,1,12,0.99\nv,0902,0.5,0,0.5,1,12,0.98\n"
     report = _evaluate(tmp_path, found=found, rules=rules)

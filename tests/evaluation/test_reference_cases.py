@@ -3,7 +3,7 @@
 Recorded from ActivityNet be7854e (2018), 3fee089 (2019), 82304fa (2020) and PySlowFast
 287ec00 with a stable sort in place of numpy's default one; per_class holds without
 tolerance where no scores are equal, and with that sort where some are. 1e-12 leaves
-room for another order of summation only.
+room for another order of summation only. Of MMAction2 see `test_mmaction2_rules.py`.
 """
 
 import json
@@ -39,7 +39,7 @@ def test_no_case_is_forgotten(shared_dir):
     assert there == set(CASES)
 
 
-@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("rules", [name for name in RULES if name != "mmaction2"])
 @pytest.mark.parametrize("case", CASES)
 def test_equals_the_official_program(shared_dir, case, rules):
     folder = shared_dir / "ava" / "eval_cases" / case

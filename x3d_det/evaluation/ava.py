@@ -1,4 +1,4 @@
-"""AVA frame-mAP at IoU 0.5 under the four public rule sets of `rules.RULES`.
+"""AVA frame-mAP at IoU 0.5 under the public rule sets of `rules.RULES`.
 
 Scores are used unrounded. Equal scores: the detection that comes later, keyframes
 in the order in which they first occur, ranks higher (a stable ascending sort,
@@ -7,6 +7,7 @@ reversed). Where an official program stops with an error, so do we, saying why.
 
 import math
 import os
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -15,15 +16,15 @@ from x3d_det.evaluation.explain import explain
 from x3d_det.evaluation.frame_ap import FrameResult, evaluate_frames
 from x3d_det.evaluation.keyframe_index import index_keyframes
 from x3d_det.evaluation.report import AvaReport, ClassResult, ReportCounts
-from x3d_det.evaluation.rules import rules_named
-from x3d_det.evaluation.selection import Selection, select_rows
+from x3d_det.evaluation.rules import RULES, AvaRules, rules_named
+from x3d_det.evaluation.selection import NumberedTables, Selection, number_tables, select_rows
 from x3d_det.evaluation.sources import Sources
 from x3d_det.io.ava_csv import (
     AvaAnnotations,
     read_annotations,
-    read_detections,
     read_exclusions,
 )
+from x3d_det.io.detection_tables import read_detection_table
 from x3d_det.io.label_map import ACTION_GROUPS, LabelMap, ava_label_map, read_label_map
 
 
@@ -39,7 +40,7 @@ def evaluate_files(
 
     Args:
         annotations_path: AVA csv, `.gz` too.
-        detections_path: results csv, `.gz` too.
+        detections_path: results as csv (`.gz` too), parquet or npz; see `io.detection_tables`.
         label_map_path: pbtxt of the actions to score; None is AVA's evaluated 60.
         exclusions_path: csv of keyframes that do not count.
         rules: a key of `RULES`.
@@ -47,19 +48,39 @@ def evaluate_files(
     Raises:
         DataError: unknown rules, a file that cannot be read or evaluated.
     """
-    rules_named(rules)
+    rule_set = rules_named(rules)
+    tables = read_tables(
+        annotations_path,
+        detections_path,
+        label_map_path=label_map_path,
+        exclusions_path=exclusions_path,
+    )
+    return tables.evaluate(rule_set)[0]
+
+
+def read_tables(
+    annotations_path: str | os.PathLike[str],
+    detections_path: str | os.PathLike[str],
+    *,
+    label_map_path: str | os.PathLike[str] | None = None,
+    exclusions_path: str | os.PathLike[str] | None = None,
+) -> "AvaTables":
+    """Read the files of `evaluate_files`.
+
+    Raises:
+        DataError: a file that cannot be read.
+    """
     label_map = ava_label_map(60) if label_map_path is None else read_label_map(label_map_path)
     exclusions = None
     if exclusions_path is not None:
         exclusions = read_exclusions(exclusions_path)
         exclusions.attrs["path"] = str(exclusions_path)
-    return evaluate_ava(
+    return AvaTables(
         read_annotations(annotations_path, strict=False),
-        read_detections(detections_path),
-        label_map=label_map,
-        rules=rules,
-        exclusions=exclusions,
-        label_map_name=str(label_map_path or "AVA's 60 evaluated actions"),
+        read_detection_table(detections_path),
+        exclusions,
+        label_map,
+        str(label_map_path or "AVA's 60 evaluated actions"),
     )
 
 
@@ -89,60 +110,120 @@ def evaluate_ava(
             named by file and line.
     """
     rule_set = rules_named(rules)
-    if exclusions is None:
-        exclusions = annotations.empty_keyframes.iloc[:0]
-    sources = Sources(annotations, detections, exclusions, rule_set)
-    sources.check()
-    scores, num_unscored = sources.scores()
-    selection = select_rows(
-        annotations,
-        detections,
-        index_keyframes(sources.tables),
-        scores=scores,
-        label_map=label_map,
-        use_exclusions=rule_set.uses_exclusions,
-        only_named_keyframes=rule_set.only_named_keyframes,
-    )
-    truth = selection.counted_truth()
-    result = evaluate_frames(
-        truth,
-        selection.found,
-        detection_rows=selection.found_rows,
-        num_classes=len(label_map),
-        num_keyframes=selection.index.size,
-        rule=rule_set.frame,
-    )
-    sources.check_inverted(selection.truth_rows[result.reached_inverted])
-    x1, y1, x2, y2 = truth.boxes
-    classes = _class_results(label_map, result)
-    counts = _counts(
-        selection, result, num_unscored, num_inverted=int(((x1 > x2) | (y1 > y2)).sum())
-    )
-    return AvaReport(
-        rules=rules,
-        mean_ap=_mean_ap(label_map, result),
-        classes=classes,
-        group_means=_group_means(classes),
-        counts=counts,
-        unknown_annotation_ids=selection.unknown_truth_ids,
-        unknown_detection_ids=selection.unknown_found_ids,
-        notes=explain(
-            selection,
-            result,
-            counts,
-            label_map=label_map,
-            has_unused_exclusions=len(exclusions) > 0 and not rule_set.uses_exclusions,
-        ),
-        files=sources.files(label_map_name),
-    )
+    tables = AvaTables(annotations, detections, exclusions, label_map, label_map_name)
+    return tables.evaluate(rule_set)[0]
 
 
-def _counts(
-    selection: Selection, result: FrameResult, num_unscored: int, *, num_inverted: int
-) -> ReportCounts:
+@dataclass(frozen=True)
+class Scored:
+    """What the tables gave under one rule set: the mean, the rows that counted, the classes."""
+
+    rules: AvaRules
+    mean_ap: float
+    selection: Selection
+    result: FrameResult
+
+
+class AvaTables:
+    """The tables of one evaluation, numbered once, to be scored under any rules.
+
+    Args:
+        annotations, detections, exclusions, label_map, label_map_name: as for `evaluate_ava`.
+    """
+
+    def __init__(
+        self,
+        annotations: AvaAnnotations,
+        detections: pd.DataFrame,
+        exclusions: pd.DataFrame | None,
+        label_map: LabelMap,
+        label_map_name: str = "",
+    ) -> None:
+        self.annotations = annotations
+        self.detections = detections
+        self.exclusions = annotations.empty_keyframes.iloc[:0] if exclusions is None else exclusions
+        self.label_map = label_map
+        self.label_map_name = label_map_name
+        self._numbered: NumberedTables | None = None
+
+    def evaluate(self, rules: AvaRules) -> tuple[AvaReport, Scored]:
+        """Return the report under the rules, and what it was made of.
+
+        Raises:
+            DataError: a missing column; a row that these rules stop at.
+        """
+        sources = self._sources(rules)
+        sources.check()
+        scores, num_unscored = sources.scores()
+        if self._numbered is None:
+            self._numbered = number_tables(
+                self.annotations,
+                self.detections,
+                index_keyframes(sources.tables),
+                scores=scores,
+                label_map=self.label_map,
+            )
+        scored = self.score(rules)
+        sources.check_inverted(scored.selection, scored.result.reached_inverted)
+        return self._report(scored, num_unscored, self.files()), scored
+
+    def files(self) -> dict[str, str]:
+        """Return what was read, by role."""
+        return self._sources(RULES["pyslowfast"]).files(self.label_map_name)
+
+    def _sources(self, rules: AvaRules) -> Sources:
+        return Sources(self.annotations, self.detections, self.exclusions, rules)
+
+    def score(self, rules: AvaRules) -> Scored:
+        """Return the score alone of tables that `evaluate` took before, which it checked.
+
+        Args:
+            rules: of `RULES` or any mixture of them.
+        """
+        assert self._numbered is not None, "evaluate() numbers the tables"
+        selection = select_rows(self._numbered, rules)
+        result = evaluate_frames(
+            selection.counted_truth(),
+            selection.found,
+            detection_rows=selection.found_rows,
+            num_classes=len(self.label_map),
+            num_keyframes=selection.index.size,
+            rule=rules.frame,
+        )
+        if rules.skips_undetected:
+            known = np.where(result.num_detections > 0, result.average_precision, np.nan)
+            result = replace(result, average_precision=known)
+        return Scored(rules, _mean_ap(self.label_map, result), selection, result)
+
+    def _report(self, scored: Scored, num_unscored: int, files: dict[str, str]) -> AvaReport:
+        selection, result, rules = scored.selection, scored.result, scored.rules
+        counts = _counts(selection, result, num_unscored)
+        classes = _class_results(self.label_map, result)
+        return AvaReport(
+            rules=rules.name,
+            mean_ap=scored.mean_ap,
+            classes=classes,
+            group_means=_group_means(classes),
+            counts=counts,
+            unknown_annotation_ids=selection.unknown_truth_ids,
+            unknown_detection_ids=selection.unknown_found_ids,
+            notes=explain(
+                selection,
+                result,
+                counts,
+                label_map=self.label_map,
+                has_unused_exclusions=len(self.exclusions) > 0 and not rules.uses_exclusions,
+                skips_undetected=rules.skips_undetected,
+            ),
+            files=files,
+        )
+
+
+def _counts(selection: Selection, result: FrameResult, num_unscored: int) -> ReportCounts:
+    x1, y1, x2, y2 = (corner[selection.truth_rows] for corner in selection.truth.boxes)
     truth, found = selection.truth_of_keyframe(), selection.found_of_keyframe()
     lonely = (found > 0) & (truth == 0)
-    missed = (found == 0) & (truth > 0)
+    missed = (found == 0) & (truth > 0) & ~selection.excluded
     return ReportCounts(
         annotation_rows=len(selection.truth),
         detection_rows=len(selection.found),
@@ -154,6 +235,7 @@ def _counts(
         excluded_keyframes=int(selection.excluded.sum()),
         excluded_annotation_rows=selection.num_excluded_truth,
         excluded_detection_rows=selection.num_excluded_found,
+        missed_excluded_annotations=int(truth[selection.excluded].sum()),
         unnamed_keyframe_detection_rows=len(selection.unnamed_keyframes),
         unnamed_keyframes=len(np.unique(selection.unnamed_keyframes)),
         detection_rows_without_annotation=int(found[lonely].sum()),
@@ -163,7 +245,7 @@ def _counts(
         over_limit_detection_rows=result.num_over_limit,
         invalid_detection_rows=result.num_invalid,
         unscored_detection_rows=num_unscored,
-        inverted_annotations=num_inverted,
+        inverted_annotations=int(((x1 > x2) | (y1 > y2)).sum()),
     )
 
 

@@ -21,6 +21,7 @@ def explain(
     *,
     label_map: LabelMap,
     has_unused_exclusions: bool = False,
+    skips_undetected: bool = False,
 ) -> tuple[str, ...]:
     """Return sentences on what keeps the score down; none where nothing is odd.
 
@@ -30,8 +31,9 @@ def explain(
         counts: what was left out.
         label_map: the actions scored.
         has_unused_exclusions: an exclusion list was given that these rules do not use.
+        skips_undetected: actions without a detection are left out of the mean.
     """
-    case = _Case(selection, result, counts, label_map)
+    case = _Case(selection, result, counts, label_map, skips_undetected)
     notes = list(case.notes())
     if has_unused_exclusions:
         notes.append(
@@ -50,11 +52,15 @@ class _Case:
         result: FrameResult,
         counts: ReportCounts,
         label_map: LabelMap,
+        skips_undetected: bool,
     ) -> None:
         self.selection = selection
         self.result = result
         self.counts = counts
         self.label_map = label_map
+        self.skips_undetected = skips_undetected
+        undefined = bool(np.isnan(result.average_precision).all())
+        self.outcome = "mAP is not defined" if undefined else "mAP is 0"
 
     def notes(self) -> Iterator[str]:
         """Give the sentences, what is furthest upstream first."""
@@ -62,7 +68,7 @@ class _Case:
             yield self._no_annotation()
             return
         if not self.counts.detection_rows:
-            yield "mAP is 0 because the detections hold no row"
+            yield f"{self.outcome} because the detections hold no row"
             return
         yield from self._action_ids()
         yield from self._box_form()
@@ -93,7 +99,7 @@ class _Case:
         unknown = self.selection.unknown_found_ids
         if sum(unknown.values()) == self.counts.detection_rows:
             yield (
-                "mAP is 0 because no detection has an action id of the label map: found "
+                f"{self.outcome} because no detection has an action id of the label map: found "
                 f"{_some(unknown)}, known {_some(self.label_map.action_ids)}"
             )
         if 0 in unknown:
@@ -129,7 +135,7 @@ class _Case:
         index = self.selection.index
         truth = np.unique(self.selection.truth.keyframes[self.selection.truth_rows])
         is_found = np.zeros(index.size, bool)
-        is_found[self.selection.found.keyframes] = True
+        is_found[index.runs[-1][0]] = True
         found = np.flatnonzero(is_found)
         common = np.intersect1d(truth, found, assume_unique=True)
         if len(common) > 0.5 * len(truth):
@@ -138,8 +144,8 @@ class _Case:
         found_videos = np.unique(index.videos[found])
         if not len(np.intersect1d(truth_videos, found_videos)):
             yield (
-                "mAP is 0 because annotations and detections have no video in common: annotated "
-                f"is for example {index.video_names[truth_videos[0]]!r}, detected "
+                f"{self.outcome} because annotations and detections have no video in common: "
+                f"annotated is for example {index.video_names[truth_videos[0]]!r}, detected "
                 f"{index.video_names[found_videos[0]]!r}"
             )
             return
@@ -157,7 +163,7 @@ class _Case:
             )
         elif not len(common):
             yield (
-                "mAP is 0 because annotations and detections have no keyframe in common: "
+                f"{self.outcome} because annotations and detections have no keyframe in common: "
                 f"annotated seconds are {_span(index.seconds[truth])}, detected "
                 f"{_span(index.seconds[found])}"
             )
@@ -183,17 +189,17 @@ class _Case:
             return
         if (best >= _MIN_IOU).any():
             yield (
-                f"mAP is 0 although {int((best >= _MIN_IOU).sum()):,} of {len(best):,} annotations "
-                "on common keyframes overlap a detected box by 0.5 or more: never with the "
-                "annotated action; check that both files use the same action ids"
+                f"{self.outcome} although {int((best >= _MIN_IOU).sum()):,} of {len(best):,} "
+                "annotations on common keyframes overlap a detected box by 0.5 or more: never with "
+                "the annotated action; check that both files use the same action ids"
             )
             return
         hint = ""
         if (swapped >= _MIN_IOU).any():
             hint = "; with x and y exchanged they would: AVA's boxes are x1, y1, x2, y2"
         yield (
-            "mAP is 0 because no detected box overlaps an annotated one by 0.5 on the common "
-            f"keyframes (best overlap {best.max():.3f}){hint}"
+            f"{self.outcome} because no detected box overlaps an annotated one by 0.5 on the "
+            f"common keyframes (best overlap {best.max():.3f}){hint}"
         )
 
     def _best_overlaps(self) -> tuple[np.ndarray, np.ndarray]:
@@ -226,15 +232,24 @@ class _Case:
         if not missing.any() or not self.counts.detections:
             return
         ids = np.array(self.label_map.action_ids)[missing]
-        known = int((result.num_annotations > 0).sum())
-        yield (
-            f"{len(ids)} of {known} annotated actions have no detection, so AP 0 each "
-            f"(ids {_some(ids)}); the mean over the others would be "
-            f"{result.average_precision[(result.num_annotations > 0) & ~missing].mean():.4f}"
-            if len(ids) < known
-            else f"none of the {known} annotated actions has a detection (annotated ids "
-            f"{_some(ids)})"
-        )
+        is_known = result.num_annotations > 0
+        known = int(is_known.sum())
+        if len(ids) == known:
+            yield (
+                f"none of the {known} annotated actions has a detection (annotated ids "
+                f"{_some(ids)})"
+            )
+            return
+        total = result.average_precision[is_known & ~missing].sum()
+        start = f"{len(ids)} of {known} annotated actions have no detection, so "
+        if self.skips_undetected:
+            yield (
+                f"{start}these rules leave them out of the mean (ids {_some(ids)}); with AP 0 each "
+                f"it would be {total / known:.4f}"
+            )
+            return
+        others = result.average_precision[is_known & ~missing].mean()
+        yield f"{start}AP 0 each (ids {_some(ids)}); the mean over the others would be {others:.4f}"
 
     def _scores(self) -> Iterator[str]:
         scores = self.selection.found.scores

@@ -24,7 +24,10 @@ from x3d_det.evaluation.row_order import (
     is_valid,
     keep_best,
     reverse_groups,
+    sort_groups,
 )
+
+_CHUNK_ROWS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class FrameResult:
         num_annotations: (K,) annotated boxes.
         num_detections: (K,) detections that took part.
         num_matched: (K,) true detections.
+        matched_rows: the true detections, class by class.
         num_over_limit: rows that the limit of the keyframe dropped.
         num_invalid: rows with x1 >= x2 or y1 >= y2 (or not above `min_score`), dropped.
         reached_inverted: annotation rows (x1 > x2 or y1 > y2) that some detection of
@@ -46,6 +50,7 @@ class FrameResult:
     num_annotations: np.ndarray
     num_detections: np.ndarray
     num_matched: np.ndarray
+    matched_rows: np.ndarray
     num_over_limit: int
     num_invalid: int
     reached_inverted: np.ndarray
@@ -55,13 +60,14 @@ def iou_of_pairs(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> n
     """Return the IoU of box i of `first` with box i of `second`, (P,) float64.
 
     Args:
-        first: x1, y1, x2, y2, each (P,), continuous corners.
+        first: x1, y1, x2, y2, each (P,), continuous corners. Of float32 ones the lengths and
+            areas are float32 and the rest float64, as in MMAction2.
         second: the same; widths and heights of the overlap are floored at 0.
     """
     x1, y1, x2, y2 = first
     u1, v1, u2, v2 = second
-    height = np.maximum(0.0, np.minimum(y2, v2) - np.maximum(y1, v1))
-    width = np.maximum(0.0, np.minimum(x2, u2) - np.maximum(x1, u1))
+    height = np.maximum(0.0, np.minimum(y2, v2) - np.maximum(y1, v1), dtype=np.float64)
+    width = np.maximum(0.0, np.minimum(x2, u2) - np.maximum(x1, u1), dtype=np.float64)
     shared = height * width
     union = (y2 - y1) * (x2 - x1) + (v2 - v1) * (u2 - u1) - shared
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -96,8 +102,9 @@ def average_precision(scores: np.ndarray, is_true: np.ndarray, num_annotations: 
 
 
 def _ranks(scores: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Return the 1-based ranks of the rows `chosen` among all scores, best first."""
+    """Return the 1-based ranks, in any order, of the rows `chosen` among all scores."""
     rising = np.sort(scores)
+    chosen = chosen[np.argsort(scores[chosen])]  # searching in order is several times quicker
     wanted = scores[chosen]
     above = np.searchsorted(rising, wanted, side="right")
     ranks = len(scores) - above + 1
@@ -139,13 +146,17 @@ def evaluate_frames(
     if detection_rows is None:
         detection_rows = np.arange(len(detections))
     grouped, group_bounds = group_by_keyframe(detections.keyframes, detection_rows, num_keyframes)
+    if rule.ranks_as_annotated:
+        grouped, group_bounds = sort_groups(
+            detections.keyframes, grouped, group_bounds, annotations.keyframes
+        )
     order, bounds = grouped, group_bounds
     if rule.limit:
         order, bounds = keep_best(detections, grouped, group_bounds, rule.limit)
     elif rule.matching == "score":
         order = reverse_groups(grouped, group_bounds)
     num_over_limit = len(grouped) - len(order)
-    valid = is_valid(detections, rule.min_score)
+    valid = _taking_part(detections, rule)
     if not valid.all():
         kept = valid[order]
         bounds = np.concatenate([[0], np.cumsum(kept)])[bounds]
@@ -170,6 +181,51 @@ def evaluate_frames(
         num_invalid=num_invalid,
         reached_inverted=np.array(sorted(matcher.reached_inverted), np.int64),
     )
+
+
+def _taking_part(detections: BoxRows, rule: FrameRule) -> np.ndarray:
+    if rule.keeps_empty_boxes:
+        return np.ones(len(detections), bool)
+    return is_valid(detections, rule.min_score)
+
+
+_ClassColumns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+class _ByClass:
+    """Detections class by class, in matching order within a class.
+
+    They are sorted in runs that fit the cache: the numbers of one class lie far apart, and
+    fetching them class by class would read memory as often as there are classes.
+
+    Args:
+        detections: all of them.
+        order: (N,) those that take part, in matching order.
+        num_classes: K.
+    """
+
+    def __init__(self, detections: BoxRows, order: np.ndarray, num_classes: int) -> None:
+        tables = (detections.keyframes, detections.scores)
+        self._columns = [np.empty_like(order), *(np.empty(len(order), t.dtype) for t in tables)]
+        self._bounds: list[list[int]] = []
+        for start in range(0, len(order), _CHUNK_ROWS):
+            part = order[start : start + _CHUNK_ROWS]
+            classes = detections.classes[part].astype(np.min_scalar_type(num_classes))
+            ends = np.cumsum(np.bincount(classes, minlength=num_classes))
+            self._bounds.append([start, *(start + ends).tolist()])
+            rows, *others = (column[start : start + len(part)] for column in self._columns)
+            # All places exist; with "clip" NumPy writes straight into `out`.
+            np.take(part, np.argsort(classes, kind="stable"), out=rows, mode="clip")
+            for table, other in zip(tables, others, strict=True):
+                np.take(table, rows, out=other, mode="clip")
+
+    def of_class(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return rows, keyframes and scores of one class."""
+        rows, keyframes, scores = (
+            np.concatenate([column[:0], *(column[b[index] : b[index + 1]] for b in self._bounds)])
+            for column in self._columns
+        )
+        return rows, keyframes, scores
 
 
 class _Matcher:
@@ -198,9 +254,11 @@ class _Matcher:
         self.tied_annotations: set[int] = set()
         # Annotation rows of a keyframe and class lie together, in matching order.
         self._place = np.arange(len(annotations))
+        if rule.matching == "stable":
+            self._place = -annotations.scores  # equal ones keep the order of their rows
         self._sort_annotations()
         self._first_of_keyframe = np.zeros(num_keyframes, np.int64)
-        self._count_of_keyframe = np.zeros(num_keyframes, np.int64)
+        self._count_of_keyframe = np.zeros(num_keyframes, np.int32)
 
     @property
     def num_ties(self) -> int:
@@ -213,7 +271,10 @@ class _Matcher:
         self._class_bounds = np.searchsorted(
             table.classes[self._rows], np.arange(self.num_classes + 1)
         )
-        self._corners = [corner[self._rows] for corner in table.boxes]
+        self._corners = [self._rounded(corner[self._rows]) for corner in table.boxes]
+
+    def _rounded(self, corner: np.ndarray) -> np.ndarray:
+        return corner.astype(np.float32) if self.rule.single_precision else corner
 
     def settle_annotations(self) -> None:
         """Put the annotations of the keyframes with equal overlaps into the heap's order."""
@@ -222,30 +283,34 @@ class _Matcher:
             self._place[heap_order(self.annotations, rows, 0)] = np.sort(self._place[rows])
         self._sort_annotations()
 
-    def run(self, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return AP, annotations, detections and true detections per class.
+    def run(self, order: np.ndarray) -> _ClassColumns:
+        """Return AP, annotations, detections and true detections per class, and the true rows.
 
         Args:
             order: rows of the detections that take part, keyframe after keyframe.
         """
-        classes = self.detections.classes[order]
-        by_class = np.argsort(classes.astype(np.min_scalar_type(self.num_classes)), kind="stable")
-        num_detections = np.bincount(classes, minlength=self.num_classes)
-        bounds = np.concatenate([[0], np.cumsum(num_detections)])
+        by_class = _ByClass(self.detections, order, self.num_classes)
         precision = np.full(self.num_classes, np.nan)
+        num_detections = np.zeros(self.num_classes, np.int64)
         num_matched = np.zeros(self.num_classes, np.int64)
+        matched_rows = [order[:0]]
         for index in range(self.num_classes):
-            rows = order[by_class[bounds[index] : bounds[index + 1]]]
-            scores = self.detections.scores[rows]
-            true_rows = self._true_detections(index, rows, scores)
+            rows, keyframes, scores = by_class.of_class(index)
+            true_places = self._true_detections(index, rows, keyframes, scores)
             is_true = np.zeros(len(rows), bool)
-            is_true[true_rows] = True
-            num_matched[index] = len(true_rows)
+            is_true[true_places] = True
+            num_detections[index] = len(rows)
+            num_matched[index] = len(true_places)
+            matched_rows.append(rows[true_places])
             num_annotations = self._class_bounds[index + 1] - self._class_bounds[index]
-            precision[index] = average_precision(scores, is_true, int(num_annotations))
-        return precision, np.diff(self._class_bounds), num_detections, num_matched
+            ranked = scores.astype(np.float32) if self.rule.single_precision else scores
+            precision[index] = average_precision(ranked, is_true, int(num_annotations))
+        num_annotations = np.diff(self._class_bounds)
+        return precision, num_annotations, num_detections, num_matched, np.concatenate(matched_rows)
 
-    def _true_detections(self, index: int, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    def _true_detections(
+        self, index: int, rows: np.ndarray, keyframes: np.ndarray, scores: np.ndarray
+    ) -> np.ndarray:
         """Return which of the class's `rows` are true, as places in `rows`."""
         start, stop = self._class_bounds[index], self._class_bounds[index + 1]
         if start == stop or not len(rows):
@@ -256,8 +321,7 @@ class _Matcher:
         self._first_of_keyframe[named] = start + firsts
         self._count_of_keyframe[named] = np.diff(np.append(firsts, len(of_class)))
 
-        keyframes = self.detections.keyframes[rows]
-        places = np.flatnonzero(self._count_of_keyframe[keyframes])  # something to find there
+        places = np.flatnonzero(self._count_of_keyframe[keyframes] != 0)  # something to find
         counts = self._count_of_keyframe[keyframes[places]]
         chosen, overlap = self._best_annotations(
             rows[places], self._first_of_keyframe[keyframes[places]], counts
@@ -291,7 +355,8 @@ class _Matcher:
         inverted = (annotated[0] > annotated[2]) | (annotated[1] > annotated[3])
         if inverted.any():
             self.reached_inverted.update(self._rows[pair_annotation[inverted]].tolist())
-        overlaps = iou_of_pairs([corner[pair_row] for corner in self.detections.boxes], annotated)
+        detected = [self._rounded(corner[pair_row]) for corner in self.detections.boxes]
+        overlaps = iou_of_pairs(detected, annotated)
         best = np.maximum.reduceat(overlaps, starts)
         is_best = overlaps == np.repeat(best, counts)
         candidates = np.where(is_best, pair_annotation, len(self._rows))

@@ -13,12 +13,14 @@ class KeyframeIndex:
 
     Args:
         keyframes: for each table, (N,) int32 keyframe numbers of its rows.
+        runs: for each table, keyframe number and length of each run of equal rows.
         videos: (F,) video number of each keyframe.
         seconds: (F,) float64.
         video_names: id of each video number.
     """
 
     keyframes: list[np.ndarray]
+    runs: list[tuple[np.ndarray, np.ndarray]]
     videos: np.ndarray
     seconds: np.ndarray
     video_names: list[str]
@@ -52,11 +54,10 @@ def index_keyframes(tables: Sequence[pd.DataFrame]) -> KeyframeIndex:
     codes, unique_keys = pd.factorize(keys)
     codes = codes.astype(np.int32)
     bounds = np.cumsum([len(starts) for starts in run_videos])[:-1]
+    runs = list(zip(np.split(codes, bounds), run_lengths, strict=True))
     return KeyframeIndex(
-        keyframes=[
-            np.repeat(part, lengths)
-            for part, lengths in zip(np.split(codes, bounds), run_lengths, strict=True)
-        ],
+        keyframes=[np.repeat(part, lengths) for part, lengths in runs],
+        runs=runs,
         videos=unique_keys // max(len(seconds), 1),
         seconds=seconds[unique_keys % max(len(seconds), 1)] / 1e6,
         video_names=list(numbers),

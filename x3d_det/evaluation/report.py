@@ -11,6 +11,7 @@ from typing import Any
 
 from x3d_det.errors import X3DDetError
 from x3d_det.evaluation.chart import draw_class_bars
+from x3d_det.evaluation.rules import RULES, AvaRules
 from x3d_det.io.files import atomic_write
 
 _NUM_LISTED = 5
@@ -63,6 +64,8 @@ class ReportCounts:
     """Annotations on excluded keyframes, ignored."""
     excluded_detection_rows: int
     """Detections on excluded keyframes, ignored."""
+    missed_excluded_annotations: int = 0
+    """Annotations on excluded keyframes that the rules count, so that all are missed."""
     unnamed_keyframe_detection_rows: int
     """Detections ignored because the annotation file does not name their keyframe."""
     unnamed_keyframes: int
@@ -122,12 +125,17 @@ class AvaReport:
         known = [result for result in self.classes if not math.isnan(result.ap)]
         return sorted(known, key=lambda result: (-result.ap, result.action_id))
 
+    @property
+    def _rules(self) -> AvaRules | None:
+        return RULES.get(self.rules)
+
     def summary_lines(self) -> list[str]:
         """Return the report in plain words: headline, groups, best and worst, what and why."""
         known = self.annotated_classes
         lines = [
             f"frame-mAP at IoU 0.5: {_score(self.mean_ap)} (rules {self.rules}; mean over "
-            f"{len(known)} of {len(self.classes)} actions, those with annotations)"
+            f"{len(known)} of {len(self.classes)} actions, those with annotations"
+            f"{' and detections' if self._rules and self._rules.skips_undetected else ''})"
         ]
         if self.group_means:
             means = [f"{_group(name)} {_score(ap)}" for name, ap in self.group_means.items()]
@@ -153,11 +161,20 @@ class AvaReport:
                 f"{_number(counts.excluded_annotation_rows, 'annotation')} and "
                 f"{_number(counts.excluded_detection_rows, 'detection')}"
             )
+        if counts.missed_excluded_annotations:
+            lines.append(
+                f"missed: {_number(counts.missed_excluded_annotations, 'annotation')} on excluded "
+                "keyframes, which these rules count"
+            )
         if counts.unnamed_keyframes:
             lines.append(
                 f"ignored: {_number(counts.unnamed_keyframe_detection_rows, 'detection')} on "
-                f"{_number(counts.unnamed_keyframes, 'keyframe')} that the annotation file does "
-                "not name"
+                f"{_number(counts.unnamed_keyframes, 'keyframe')} "
+                + (
+                    "without an annotation of a known action"
+                    if self._rules and self._rules.keyframes == "annotated"
+                    else "that the annotation file does not name"
+                )
             )
         if counts.detected_keyframes_without_annotation:
             lines.append(

@@ -35,15 +35,25 @@ class FrameRule:
 
     Args:
         matching: who may take an annotated box first. "rows": the earlier row;
-            "score": the higher score, of equal ones the later row; "heap": the
-            higher score, equal ones in the order of the official program's heap.
+            "score": the higher score, of equal ones the later row; "stable": the
+            higher score, of equal ones the earlier row (annotations likewise, by
+            their eighth column); "heap": the higher score, equal ones in the order
+            of the official program's heap.
         limit: detections of a keyframe that count, the best over all actions; 0 is all.
         min_score: detections must score above it; None is any.
+        keeps_empty_boxes: boxes with x1 >= x2 or y1 >= y2 take part.
+        single_precision: boxes and ranked scores are rounded to float32; matching
+            still goes by the score as written.
+        ranks_as_annotated: equal scores rank by the order in which the keyframes
+            first occur in the annotations, not in the detections.
     """
 
     matching: str
     limit: int = 0
     min_score: float | None = None
+    keeps_empty_boxes: bool = False
+    single_precision: bool = False
+    ranks_as_annotated: bool = False
 
 
 def heap_order(table: BoxRows, rows: np.ndarray, limit: int) -> np.ndarray:
@@ -97,6 +107,25 @@ def _run_bounds(values: np.ndarray) -> np.ndarray:
     """Return where each run of equal values begins, and the end."""
     changes = np.flatnonzero(values[1:] != values[:-1]) + 1
     return np.concatenate([[0], changes, [len(values)]])
+
+
+def sort_groups(
+    all_keyframes: np.ndarray, order: np.ndarray, starts: np.ndarray, like: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return order and bounds with the keyframes as they first occur in `like`, others last."""
+    if not len(order) or not len(like):
+        return order, starts
+    keyframes = all_keyframes[order[starts[:-1]]]
+    first = np.full(max(keyframes.max(), like.max()) + 1, len(like))
+    first[like[::-1]] = np.arange(len(like))[::-1]
+    places = first[keyframes]
+    if (places[1:] >= places[:-1]).all():
+        return order, starts
+    groups = np.argsort(places, kind="stable")
+    sizes = np.diff(starts)[groups]
+    bounds = np.concatenate([[0], np.cumsum(sizes)])
+    rows = np.repeat(starts[groups] - bounds[:-1], sizes) + np.arange(len(order))
+    return order[rows], bounds
 
 
 def reverse_groups(order: np.ndarray, starts: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from x3d_det.evaluation.frame_ap import BoxRows
 from x3d_det.evaluation.keyframe_index import KeyframeIndex
+from x3d_det.evaluation.rules import AvaRules
 from x3d_det.io.ava_csv import COORDINATES, AvaAnnotations
 from x3d_det.io.label_map import LabelMap
 
@@ -25,7 +26,7 @@ class Selection:
         num_excluded_truth: annotations of known actions on excluded keyframes.
         num_excluded_found: detections likewise.
         unnamed_keyframes: keyframe of each detection ignored because the annotation
-            file does not name it.
+            file does not name it (or names no known action there: `AvaRules.keyframes`).
         unknown_truth_ids: action ids outside the label map, with their rows.
         unknown_found_ids: the same of the detections.
     """
@@ -58,60 +59,89 @@ class Selection:
 
     def found_of_keyframe(self) -> np.ndarray:
         """Return (F,) how many detections count on each keyframe, before any limit."""
-        return np.bincount(self.found.keyframes[self.found_rows], minlength=self.index.size)
+        if len(self.found_rows) < len(self.found):
+            return np.bincount(self.found.keyframes[self.found_rows], minlength=self.index.size)
+        keyframes, lengths = self.index.runs[-1]  # the same, from a hundredth of the numbers
+        return np.bincount(keyframes, lengths, minlength=self.index.size).astype(np.int64)
 
 
-def select_rows(
+@dataclass(frozen=True)
+class NumberedTables:
+    """Annotations ("truth"), detections ("found") and exclusions as numbers, for any rule set.
+
+    Args:
+        index: keyframes of the annotations' rows, of their empty keyframes, of the
+            exclusion list and of the detections, in this order.
+        truth: every annotation row; class -1 where the label map lacks the action.
+        found: every detection row, likewise.
+        unknown_truth_ids: action ids outside the label map, with their rows.
+        unknown_found_ids: the same of the detections.
+    """
+
+    index: KeyframeIndex
+    truth: BoxRows
+    found: BoxRows
+    unknown_truth_ids: dict[int, int]
+    unknown_found_ids: dict[int, int]
+
+
+def number_tables(
     annotations: AvaAnnotations,
     detections: pd.DataFrame,
     index: KeyframeIndex,
     *,
     scores: np.ndarray,
     label_map: LabelMap,
-    use_exclusions: bool,
-    only_named_keyframes: bool,
-) -> Selection:
-    """Return what counts under a rule set.
+) -> NumberedTables:
+    """Return the tables as numbers.
 
     Args:
         annotations: of the evaluation.
         detections: likewise.
-        index: keyframes of the annotations' rows, of their empty keyframes, of the
-            exclusion list and of the detections, in this order.
+        index: as in `NumberedTables`.
         scores: (D,) of the detections.
         label_map: the known actions.
-        use_exclusions: leave out both sides' rows on the listed keyframes.
-        only_named_keyframes: leave out detections on keyframes that no row of the
-            annotation file names, be it of two columns or of an unknown action.
     """
-    truth_keyframes, empty_keyframes, listed, found_keyframes = index.keyframes
     persons = np.full(len(annotations.rows), -1)
     if "person_id" in annotations.rows.columns:
         persons = annotations.rows["person_id"].to_numpy()
     # ActivityNet reads the person id as a score, 1.0 where there is none.
     person_scores = np.where(persons >= 0, persons, 1.0).astype(np.float64)
+    truth_keyframes, _, _, found_keyframes = index.keyframes
     truth, unknown_truth = _box_table(annotations.rows, truth_keyframes, label_map, person_scores)
     found, unknown_found = _box_table(detections, found_keyframes, label_map, scores)
+    return NumberedTables(index, truth, found, unknown_truth, unknown_found)
 
-    excluded = np.zeros(index.size, bool)
-    if use_exclusions:
-        excluded[listed] = True
-    unnamed = np.full(index.size, only_named_keyframes)
-    unnamed[truth_keyframes] = False
-    unnamed[empty_keyframes] = False
 
+def select_rows(tables: NumberedTables, rules: AvaRules) -> Selection:
+    """Return what counts under a rule set."""
+    index, truth, found = tables.index, tables.truth, tables.found
+    truth_keyframes, empty_keyframes, listed, found_keyframes = index.keyframes
     known_truth = truth.classes >= 0
-    truth_rows = np.flatnonzero(known_truth & ~excluded[truth_keyframes])
+    excluded = np.zeros(index.size, bool)
+    if rules.uses_exclusions:
+        excluded[listed] = True
+    elsewhere = np.full(index.size, rules.keyframes != "all")
+    if rules.keyframes == "named":
+        elsewhere[truth_keyframes] = False
+        elsewhere[empty_keyframes] = False
+    elif rules.keyframes == "annotated":
+        elsewhere[truth_keyframes[known_truth]] = False
+
+    counted_truth = known_truth
+    if not rules.misses_excluded:
+        counted_truth = known_truth & ~excluded[truth_keyframes]
+    truth_rows = np.flatnonzero(counted_truth)
     known_found = found.classes >= 0
     counted = known_found
     if excluded.any():
         counted = counted & ~excluded[found_keyframes]
     num_excluded_found = int(known_found.sum()) - int(counted.sum())
     unnamed_rows = np.empty(0, np.int64)
-    if unnamed.any():
-        elsewhere = counted & unnamed[found_keyframes]
-        unnamed_rows = np.flatnonzero(elsewhere)
-        counted = counted & ~elsewhere
+    if elsewhere.any():
+        unnamed = counted & elsewhere[found_keyframes]
+        unnamed_rows = np.flatnonzero(unnamed)
+        counted = counted & ~unnamed
     return Selection(
         index=index,
         truth=truth,
@@ -122,8 +152,8 @@ def select_rows(
         num_excluded_truth=int(known_truth.sum()) - len(truth_rows),
         num_excluded_found=num_excluded_found,
         unnamed_keyframes=found_keyframes[unnamed_rows],
-        unknown_truth_ids=unknown_truth,
-        unknown_found_ids=unknown_found,
+        unknown_truth_ids=tables.unknown_truth_ids,
+        unknown_found_ids=tables.unknown_found_ids,
     )
 
 

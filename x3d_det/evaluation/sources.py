@@ -7,6 +7,7 @@ import pandas as pd
 
 from x3d_det.errors import DataError
 from x3d_det.evaluation.rules import AvaRules
+from x3d_det.evaluation.selection import Selection
 from x3d_det.io.ava_csv import COORDINATES, AvaAnnotations
 
 _SHOWN_LINES = 20
@@ -84,23 +85,23 @@ class Sources:
 
     def _check_seconds(self, table: pd.DataFrame) -> None:
         seconds = table["timestamp"].to_numpy(np.float64)
-        bad = ~np.isfinite(seconds)
-        if bad.any():
-            row = int(np.argmax(bad))
+        # Rows of a keyframe follow each other: one number tells for all of them.
+        heads = seconds[np.flatnonzero(np.append(len(seconds) > 0, seconds[1:] != seconds[:-1]))]
+        if not np.isfinite(heads).all():
+            row = int(np.argmax(~np.isfinite(seconds)))
             raise DataError(f"{self._where(table, row)}: the second is {seconds[row]}.")
         missing = table["video_id"].isna().to_numpy()
         if missing.any():
             raise DataError(f"{self._where(table, int(np.argmax(missing)))}: no video id.")
-        if self.rules.fractional_seconds:
+        if self.rules.fractional_seconds or (heads == np.floor(heads)).all():
             return
         bad = seconds != np.floor(seconds)
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise DataError(
-                f"{self._where(table, row)}: the second {seconds[row]} has a fraction "
-                f"({int(bad.sum()):,} such rows); the rules {self.rules.name} know whole seconds "
-                "only: use the rules activitynet2020."
-            )
+        row = int(np.argmax(bad))
+        raise DataError(
+            f"{self._where(table, row)}: the second {seconds[row]} has a fraction "
+            f"({int(bad.sum()):,} such rows); the rules {self.rules.name} know whole seconds "
+            "only: use the rules activitynet2020."
+        )
 
     def scores(self) -> tuple[np.ndarray, int]:
         """Return the detections' scores, missing ones as 1.0, and how many were missing."""
@@ -120,8 +121,17 @@ class Sources:
             )
         return np.where(missing, 1.0, scores), number
 
-    def check_inverted(self, truth_rows: np.ndarray) -> None:
-        """Raise DataError if a detection had to be compared with an inverted annotation."""
+    def check_inverted(self, selection: Selection, reached: np.ndarray) -> None:
+        """Raise DataError at an inverted box that the program of these rules stops at.
+
+        Args:
+            selection: the rows that count.
+            reached: inverted annotations, by place in `selection.truth_rows`, that a
+                detection had to be compared with.
+        """
+        if self.rules.stops_at_inverted:
+            self._check_detected(selection)
+        truth_rows = selection.truth_rows[reached]
         if not len(truth_rows):
             return
         rows = self.annotations.rows
@@ -135,3 +145,22 @@ class Sources:
         if len(truth_rows) > _SHOWN_LINES:
             lines.append(f"and {len(truth_rows) - _SHOWN_LINES:,} more inverted boxes.")
         raise DataError("\n".join(lines))
+
+    def _check_detected(self, selection: Selection) -> None:
+        x1, y1, x2, y2 = selection.found.boxes
+        rows = np.flatnonzero((x1 > x2) | (y1 > y2))  # rounding makes no further ones
+        if not len(rows):
+            return
+        rows = rows[np.isin(rows, selection.found_rows)]
+        x1, y1, x2, y2 = (corner[rows] for corner in selection.found.boxes)
+        if self.rules.frame.single_precision:
+            x1, y1, x2, y2 = (corner.astype(np.float32) for corner in (x1, y1, x2, y2))
+        bad = rows[(x1 > x2) | (y1 > y2)]
+        if len(bad):
+            row = int(bad[0])
+            box = ", ".join(f"{name} = {self.detections[name].iloc[row]}" for name in COORDINATES)
+            raise DataError(
+                f"{self._where(self.detections, row)}: the detected box is inverted ({box}; "
+                f"{len(bad):,} such rows); the rules {self.rules.name} stop at it: swap its "
+                "corners, remove the row, or use other rules, which drop it."
+            )
