@@ -17,7 +17,11 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     packages=find_packages(include=["x3d_det", "x3d_det.*"]),
-    package_data={"x3d_det": ["py.typed"], "x3d_det.io": ["*.csv"]},
+    package_data={
+        "x3d_det": ["py.typed"],
+        "x3d_det.io": ["*.csv"],
+        "x3d_det.evaluation.analysis": ["*.jinja"],
+    },
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.6",
@@ -36,6 +40,7 @@ setup(
         "matplotlib>=3.8",
         "requests>=2.31",
         "defusedxml>=0.7.1",
+        "Jinja2>=3.1",
     ],
     extras_require={
         "dev": [

@@ -3,8 +3,16 @@
     python tools/evaluate_ava.py --config x3d_m_ava.yaml --checkpoint model.safetensors
     python tools/evaluate_ava.py --annotations ava_val_v2.2.csv --detections pred.csv \\
         --exclusions ava_val_excluded_timestamps_v2.2.csv --rules activitynet2019
+    python tools/evaluate_ava.py --annotations ava_val_v2.2.csv --detections pred.parquet \\
+        --rules all
 
-The public evaluators disagree on the same files; --rules says which one is followed.
+The public evaluators disagree on the same files; --rules says which one is followed:
+pyslowfast (the line of the X3D and SlowFast papers), activitynet2018, activitynet2019,
+activitynet2020 or mmaction2. With --rules all the files are read once and scored under
+each of them, and what sets the numbers apart is told in counts.
+
+report.html says why the score is what it is: what the boxes alone allow, kinds of errors and
+what mending each would give, mAP by size and number of persons, the worst keyframes.
 """
 
 import argparse
@@ -32,9 +40,11 @@ from x3d_det.config.schema import ExperimentConfig, RulesName
 from x3d_det.errors import CheckpointError
 
 if TYPE_CHECKING:
+    from x3d_det.data import FrameSource
     from x3d_det.evaluation import AvaReport
 
 _RULES = get_args(RulesName)
+_ALL = "all"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,12 +53,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_config_options(parser, required=False)
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="model to score")
     parser.add_argument("--annotations", type=Path, metavar="CSV", help="score files: the truth")
-    parser.add_argument("--detections", type=Path, metavar="CSV", help="score files: csv or csv.gz")
+    parser.add_argument(
+        "--detections", type=Path, metavar="FILE", help="score files: csv, csv.gz, parquet or npz"
+    )
     parser.add_argument("--exclusions", type=Path, metavar="CSV", help="keyframes left out")
     parser.add_argument(
         "--label-map", type=Path, metavar="PBTXT", help="default: AVA's 60 evaluated classes"
     )
-    parser.add_argument("--rules", choices=_RULES, help="default: pyslowfast, or the config's")
+    parser.add_argument(
+        "--rules",
+        choices=(*_RULES, _ALL),
+        help="default: pyslowfast, or the config's; all compares them on files",
+    )
+    parser.add_argument(
+        "--videos", type=Path, metavar="DIR", help="score files: draw the worst keyframes from here"
+    )
+    parser.add_argument(
+        "--video-start-seconds",
+        type=float,
+        default=900.0,
+        metavar="S",
+        help="second of the film at which these videos start (default: 900, AVA's cuts)",
+    )
     add_output_option(parser, "outputs/evaluate_ava")
     return run_tool(parser, _run, argv)
 
@@ -63,8 +89,15 @@ def _run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return EXIT_USAGE
+    if of_model and args.rules == _ALL:
+        print(
+            "evaluate_ava.py: error: --rules all compares files; score the model first, then give "
+            "its detections.csv as --detections, with --annotations",
+            file=sys.stderr,
+        )
+        return EXIT_USAGE
     if not of_model:
-        return _score_files(args)
+        return _compare_rules(args) if args.rules == _ALL else _score_files(args)
     if args.rules:
         args.overrides.append(f"evaluation.rules={args.rules}")
     config = config_from(args)
@@ -74,18 +107,56 @@ def _run(args: argparse.Namespace) -> int:
 def _score_files(args: argparse.Namespace) -> int:
     output_dir = writable_folder(args.output_dir or Path("outputs/evaluate_ava"))
 
-    from x3d_det.evaluation import evaluate_files, write_report
+    from x3d_det.evaluation.analysis import explain_score
+    from x3d_det.evaluation.ava import read_tables
+    from x3d_det.evaluation.rules import rules_named
+    from x3d_det.score_page import write_score
 
-    report = evaluate_files(
+    tables = read_tables(
         args.annotations,
         args.detections,
         label_map_path=args.label_map,
         exclusions_path=args.exclusions,
-        rules=args.rules or "pyslowfast",
     )
+    source = _videos(args)
+    report, scored = tables.evaluate(rules_named(args.rules or "pyslowfast"))
     _print_summary(report)
-    print(listing(output_dir, write_report(report, output_dir)))
+    files = write_score(
+        report,
+        explain_score(report, scored),
+        output_dir,
+        annotations=tables.annotations,
+        detections=tables.detections,
+        label_map=tables.label_map,
+        source=source,
+    )
+    print(listing(output_dir, files))
     return EXIT_OK
+
+
+def _videos(args: argparse.Namespace) -> "FrameSource | None":
+    """Return where the worst keyframes of scored files are drawn from, if anywhere."""
+    if args.videos is None:
+        return None
+    from x3d_det.data import VideoFolder
+
+    return VideoFolder(args.videos, video_start_seconds=args.video_start_seconds)
+
+
+def _compare_rules(args: argparse.Namespace) -> int:
+    output_dir = writable_folder(args.output_dir or Path("outputs/evaluate_ava"))
+
+    from x3d_det.evaluation.compare import compare_files, write_comparison
+
+    comparison = compare_files(
+        args.annotations,
+        args.detections,
+        label_map_path=args.label_map,
+        exclusions_path=args.exclusions,
+    )
+    print("\n".join(comparison.summary_lines()))
+    print(listing(output_dir, write_comparison(comparison, output_dir)))
+    return EXIT_OK if comparison.reference else EXIT_FAILED
 
 
 def _score_model(args: argparse.Namespace, config: ExperimentConfig) -> int:
