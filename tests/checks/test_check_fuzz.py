@@ -170,9 +170,10 @@ def _slow_label_map(content: bytes) -> dict[int, str]:
     """Return id -> name of a strictly written pbtxt; ValueError for any other."""
     text = re.sub("\r\n|\r", "\n", content.decode("utf-8").removeprefix("\ufeff"))
     text = re.sub(r"(?m)^\s*#.*$", "", text)
+    rest = r"[^\S\n]*\n"  # blanks to the end of the line, in one way only: no backtracking
     entry = re.compile(
-        r'\s*(?:label|item)\s*\{\s*?\n  name:\s*"([^"\n]*)"\s*?\n'
-        r"(?:\s*\n)*  (?:label_id|id):\s*([0-9]{1,9})\s*?\n\s*\}\s*?(?:\n|$)\s*"
+        rf'\s*(?:label|item)\s*\{{{rest}  name:\s*"([^"\n]*)"{rest}'
+        rf"(?:{rest})*  (?:label_id|id):\s*([0-9]{{1,9}}){rest}\s*\}}[^\S\n]*(?:\n|$)\s*"
     )
     text = re.sub(r"\n(?:[ \t]*\n)+", "\n", text)
     names: dict[int, str] = {}
