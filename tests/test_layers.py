@@ -18,11 +18,14 @@ LAYERS = {
     "visualization": 3,
     "synthetic": 3,
     "preparation": 3,
+    "dataset_tables": 3,
     "build": 4,
     "cli": 4,
     "persons": 4,
+    "score_page": 4,
     "checks": 4,
     "ava_runs": 5,
+    "threshold_sweep": 6,
 }
 # Imported by commands before their options are parsed: --help must stay quick.
 LIGHT = ["errors", "keyframes", "progress", "config", "cli"]

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from x3d_det.cli import (
     EXIT_INTERRUPTED,
@@ -34,11 +34,12 @@ from x3d_det.cli import (
     run_tool,
     writable_folder,
 )
-from x3d_det.config.files import dataset_root, require_dataset_files
+from x3d_det.config.files import require_dataset_files
 from x3d_det.config.schema import ExperimentConfig
 
 if TYPE_CHECKING:
     from x3d_det.data import FrameSource
+    from x3d_det.io.film_time import FilmTime
     from x3d_det.persons.keyframe_plan import KeyframePlan, Shard
     from x3d_det.persons.summary import ShardedRun
 
@@ -72,7 +73,7 @@ def _add_keyframe_options(group: "argparse._ArgumentGroup") -> None:
         "--keyframes",
         metavar="CSV",
         help="rows of video,second; or `annotated`: those of the split's annotations (default: "
-        "every second; with --config from the split's first annotated second to its last, less "
+        "every second; with --config all from the split's first annotated one to its last, less "
         "its exclusions)",
     )
     group.add_argument("--interval", type=_interval, metavar="S", help="seconds (default: 1)")
@@ -187,7 +188,7 @@ class _Job:
 
     plan: "KeyframePlan"
     source: "FrameSource"
-    video_start_seconds: float
+    time: "FilmTime"
     device: str
     num_threads: int | None
     boxes_setting: str | None
@@ -231,6 +232,7 @@ def _run(args: argparse.Namespace) -> int:
 def _job_of_videos(args: argparse.Namespace) -> _Job:
     from x3d_det.data import VideoFolder
     from x3d_det.io.ava_csv import read_exclusions
+    from x3d_det.io.film_time import FilmTime
     from x3d_det.persons.keyframe_plan import find_videos, plan_every, plan_listed
 
     videos = find_videos(args.videos)
@@ -251,7 +253,7 @@ def _job_of_videos(args: argparse.Namespace) -> _Job:
     return _Job(
         plan=plan,
         source=VideoFolder(folder, paths=videos, video_start_seconds=start),
-        video_start_seconds=start,
+        time=FilmTime(start_seconds=start),
         device=args.device or "auto",
         num_threads=args.threads,
         boxes_setting=None,
@@ -261,24 +263,36 @@ def _job_of_videos(args: argparse.Namespace) -> _Job:
 def _job_of_config(args: argparse.Namespace, config: ExperimentConfig) -> _Job:
     from x3d_det.build import build_source
     from x3d_det.data import check_videos, missing_videos
-    from x3d_det.io.ava_csv import read_annotations, read_exclusions
+    from x3d_det.dataset_tables import DatasetTables
+    from x3d_det.io.ava_csv import read_exclusions
     from x3d_det.persons.keyframe_plan import plan_annotated, plan_annotated_range, plan_listed
 
-    split, dataset, root = args.split or "val", config.dataset, dataset_root(config.dataset)
+    split: Literal["train", "val"] = args.split or "val"
+    dataset = config.dataset
     files = dataset.train if split == "train" else dataset.val
+    tables = DatasetTables(dataset)
     if args.keyframes not in (None, _ANNOTATED):
-        plan = plan_listed(read_exclusions(args.keyframes), path=args.keyframes)
+        listed = tables.time.in_seconds(read_exclusions(args.keyframes), args.keyframes)
+        plan = plan_listed(listed, path=args.keyframes)
     else:
-        make_plan = plan_annotated if args.keyframes else plan_annotated_range
-        excluded = None if files.exclusions is None else read_exclusions(root / files.exclusions)
-        plan = make_plan(read_annotations(root / files.annotations), exclusions=excluded)
+        annotations = tables.annotations_at(tables.root / files.annotations)
+        excluded = tables.exclusions(split)
+        plan = (
+            plan_annotated(annotations, exclusions=excluded)
+            if args.keyframes
+            else plan_annotated_range(
+                annotations,
+                exclusions=excluded,
+                interval_seconds=dataset.keyframe_interval_seconds,
+            )
+        )
     source = build_source(config)
     if len(missing_videos(source, plan.timestamps)) == len(plan.timestamps):
         check_videos(source, plan.timestamps)
     return _Job(
         plan=plan,
         source=source,
-        video_start_seconds=dataset.video_start_seconds,
+        time=tables.time,
         device=args.device or config.device,
         num_threads=args.threads or config.num_threads,
         boxes_setting=f"dataset.{split}.person_boxes",
@@ -349,7 +363,8 @@ def _detect(args: argparse.Namespace, job: _Job, shard: "Shard", output_dir: Pat
         make_person_detector(options),
         output_dir=output_dir,
         shard=shard,
-        video_start_seconds=job.video_start_seconds,
+        video_start_seconds=job.time.start_seconds,
+        video_starts=job.time.starts,
         batch_size=args.batch_size or (_GPU_BATCH_SIZE if on_gpu else 1),
         resume=args.resume,
         progress_threshold=args.threshold,
@@ -373,7 +388,7 @@ def _finish(
     if text := run.unreadable_text():
         print(f"{BOXES_NAME} is without them: {text}")
     boxes_path = output_dir / BOXES_NAME
-    write_person_boxes(run, boxes_path)
+    write_person_boxes(run, boxes_path, time=job.time)
     print(listing(output_dir, [boxes_path, journal_path(output_dir, shard)]))
     if job.boxes_setting:
         setting = f"{job.boxes_setting}={boxes_path.resolve()}"

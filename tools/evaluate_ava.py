@@ -75,6 +75,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="S",
         help="second of the film at which these videos start (default: 900, AVA's cuts)",
     )
+    parser.add_argument(
+        "--sweep-thresholds",
+        type=_thresholds,
+        metavar="0.5,0.6,...",
+        help="score a model's boxes once and show the mAP at each of these person scores",
+    )
     add_output_option(parser, "outputs/evaluate_ava")
     return run_tool(parser, _run, argv)
 
@@ -93,6 +99,13 @@ def _run(args: argparse.Namespace) -> int:
         print(
             "evaluate_ava.py: error: --rules all compares files; score the model first, then give "
             "its detections.csv as --detections, with --annotations",
+            file=sys.stderr,
+        )
+        return EXIT_USAGE
+    if args.sweep_thresholds and not of_model:
+        print(
+            "evaluate_ava.py: error: --sweep-thresholds is for --config and --checkpoint; files of "
+            "detections hold no person scores",
             file=sys.stderr,
         )
         return EXIT_USAGE
@@ -165,6 +178,8 @@ def _score_model(args: argparse.Namespace, config: ExperimentConfig) -> int:
         raise CheckpointError(f"--checkpoint {args.checkpoint}: there is no such file")
     output_dir = writable_folder(args.output_dir or Path("outputs/evaluate_ava"))
     log_to_stderr()
+    if args.sweep_thresholds:
+        return _sweep(args, config, output_dir)
 
     from x3d_det.ava_runs import evaluate_checkpoint  # torch and all
 
@@ -178,6 +193,23 @@ def _score_model(args: argparse.Namespace, config: ExperimentConfig) -> int:
     )
     print(listing(output_dir, files))
     return _compare(config, evaluated.report.mean_ap)
+
+
+def _sweep(args: argparse.Namespace, config: ExperimentConfig, output_dir: Path) -> int:
+    from x3d_det.threshold_sweep import sweep_checkpoint
+
+    sweep, files = sweep_checkpoint(config, args.checkpoint, args.sweep_thresholds, output_dir)
+    if sweep is not None:
+        print("\n".join(sweep.lines()))
+        print(listing(output_dir, files))
+    return EXIT_OK
+
+
+def _thresholds(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: write person scores as 0.5,0.6,0.7") from None
 
 
 def _print_summary(report: "AvaReport") -> None:

@@ -73,6 +73,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help="timestamp at which the video file starts (default: the config's; 0 with --video)",
     )
+    parser.add_argument(
+        "--keyframe-interval-seconds",
+        type=_interval,
+        metavar="S",
+        help="from one keyframe to the next (default: the config's; 1 with --video)",
+    )
     parser.add_argument("--start", type=float, metavar="S", help="draw from this timestamp")
     parser.add_argument("--end", type=float, metavar="S", help="draw up to this timestamp")
     parser.add_argument("--score-threshold", type=_share, default=0.3, metavar="P")
@@ -106,13 +112,22 @@ class _Job:
     annotations: "AvaAnnotations | None"
     detections: "pd.DataFrame | None"
     action_names: dict[int, str]
-    video_start_seconds: float
+    start_of: Callable[[str], float]
+    """Second of the film at which a video's file starts."""
+    keyframe_interval_seconds: float
 
 
 def _share(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is outside [0, 1]")
+    return value
+
+
+def _interval(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return value
 
 
@@ -153,19 +168,23 @@ def _job_of_video(args: argparse.Namespace) -> _Job:
         annotations=annotations,
         detections=detections,
         action_names=_action_names(args.label_map, full_names=args.full_names),
-        video_start_seconds=args.video_start_seconds or 0.0,
+        start_of=lambda _: args.video_start_seconds or 0.0,
+        keyframe_interval_seconds=args.keyframe_interval_seconds or 1.0,
     )
 
 
 def _job_of_config(args: argparse.Namespace) -> _Job:
     from x3d_det.config.files import dataset_root, require_dataset_files
+    from x3d_det.dataset_tables import DatasetTables
 
     config = config_from(args)
     dataset, root = config.dataset, dataset_root(config.dataset)
     files = dataset.train if args.split == "train" else dataset.val
     if not all((root / p).exists() for p in (files.annotations, dataset.label_map, dataset.videos)):
         require_dataset_files(config, [args.split])
-    annotations, detections = _read(args.annotations or root / files.annotations, args.detections)
+    tables = DatasetTables(dataset)
+    annotations = tables.annotations_at(args.annotations or root / files.annotations)
+    _, detections = _read(None, args.detections)
     known = _video_ids(annotations, detections)
     if args.video_ids:
         _require_known(args.video_ids, annotations, detections)
@@ -178,7 +197,9 @@ def _job_of_config(args: argparse.Namespace) -> _Job:
         action_names=_action_names(
             args.label_map or root / dataset.label_map, full_names=args.full_names
         ),
-        video_start_seconds=dataset.video_start_seconds if start is None else start,
+        start_of=tables.time.start_of if start is None else lambda _: start,
+        keyframe_interval_seconds=args.keyframe_interval_seconds
+        or dataset.keyframe_interval_seconds,
     )
 
 
@@ -261,8 +282,10 @@ def _draw(job: _Job, video_id: str, args: argparse.Namespace, output_dir: Path) 
         detections=job.detections,
         score_threshold=args.score_threshold,
         mark_correct=not args.no_ticks,
+        hold_seconds=job.keyframe_interval_seconds / 2,
     )
-    _require_keyframes_inside(timeline, source, job.video_start_seconds)
+    start_seconds = job.start_of(video_id)
+    _require_keyframes_inside(timeline, source, start_seconds)
     written = []
     if not args.no_video:
         with ProgressLine(video_id, None, unit="s", decimals=1) as line:
@@ -271,7 +294,7 @@ def _draw(job: _Job, video_id: str, args: argparse.Namespace, output_dir: Path) 
                 output_dir / f"{video_id}.mp4",
                 timeline,
                 action_names=job.action_names,
-                video_start_seconds=job.video_start_seconds,
+                video_start_seconds=start_seconds,
                 start_seconds=args.start,
                 end_seconds=args.end,
                 score_threshold=args.score_threshold,
@@ -285,7 +308,7 @@ def _draw(job: _Job, video_id: str, args: argparse.Namespace, output_dir: Path) 
             source,
             timeline,
             action_names=job.action_names,
-            video_start_seconds=job.video_start_seconds,
+            video_start_seconds=start_seconds,
             score_threshold=args.score_threshold,
             top_k=args.top_k,
             start_seconds=-math.inf if args.start is None else args.start,

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from x3d_det.config.files import dataset_root
+from x3d_det.config.load import FRACTIONAL_RULES
 from x3d_det.config.schema import ExperimentConfig, ModelConfig, TrainConfig
 from x3d_det.data import (
     AvaBatch,
@@ -26,12 +27,15 @@ from x3d_det.data import (
     TrainBatchSampler,
     TrainTransform,
     VideoFolder,
+    View,
+    all_views,
     check_videos,
     evaluation_boxes,
     make_loader,
     training_boxes,
 )
 from x3d_det.data.ava import ClipTransform
+from x3d_det.dataset_tables import ActionClasses, DatasetTables
 from x3d_det.engine import (
     TrainOptions,
     World,
@@ -43,10 +47,9 @@ from x3d_det.engine import (
 )
 from x3d_det.engine.optim import Schedule
 from x3d_det.errors import CheckpointError, DataError
-from x3d_det.formats.person_boxes import read_person_boxes
-from x3d_det.io.ava_csv import AvaAnnotations, read_annotations, read_exclusions
+from x3d_det.evaluation.rules import rules_named
+from x3d_det.io.ava_csv import AvaAnnotations
 from x3d_det.io.frame_folder import FrameFolderReader
-from x3d_det.io.label_map import LabelMap, read_label_map
 from x3d_det.io.weights import WeightsReport, load_model, load_weights
 from x3d_det.models import X3D_SPECS, ActionDetector, X3DSpec, build_detector
 
@@ -91,10 +94,14 @@ def build_spec(model: ModelConfig) -> X3DSpec:
 
 def build_model(config: ExperimentConfig, device: torch.device | str = "cpu") -> ActionDetector:
     """Return the detector with fresh weights of the config's seed, in its fast memory layout."""
+    dataset = config.dataset
+    num_actions = dataset.num_classes  # the label map is read where it alone can tell
+    if num_actions is None or dataset.classes is not None:
+        num_actions = len(build_classes(config).output_ids)
     torch.manual_seed(config.seed)
     model = build_detector(
         build_spec(config.model),
-        num_actions=config.dataset.num_classes,
+        num_actions=num_actions,
         head=config.model.head,
         feature_stride=config.model.feature_stride,
         roi_size=config.model.roi_size,
@@ -124,12 +131,13 @@ def build_source(config: ExperimentConfig) -> FrameSource:
     """Return where the frames of the data set come from."""
     dataset = config.dataset
     root = dataset_root(dataset)
-    start_seconds = dataset.video_start_seconds
+    time = DatasetTables(dataset).time
     if dataset.frames is None:
         return VideoFolder(
             root / dataset.videos,
             extensions=dataset.video_extensions,
-            video_start_seconds=start_seconds,
+            video_start_seconds=time.start_seconds,
+            video_starts=time.starts,
         )
     reader = FrameFolderReader(
         root / dataset.frames.folder,
@@ -137,43 +145,29 @@ def build_source(config: ExperimentConfig) -> FrameSource:
         fps=dataset.frames.fps,
         first_index=dataset.frames.first_index,
     )
-    return FrameFolder(reader, video_start_seconds=start_seconds)
+    return FrameFolder(reader, video_start_seconds=time.start_seconds, video_starts=time.starts)
 
 
-def build_label_map(config: ExperimentConfig) -> LabelMap:
-    """Return the evaluated classes.
+def build_classes(config: ExperimentConfig) -> ActionClasses:
+    """Return the evaluated classes and the outputs of the model.
 
     Raises:
-        DataError: a class that the model has no output for.
+        DataError: label map and settings that contradict each other.
     """
-    path = dataset_root(config.dataset) / config.dataset.label_map
-    label_map = read_label_map(path)
-    highest = max(label_map.action_ids)
-    if highest > config.dataset.num_classes:
-        raise DataError(
-            f"{path}: action id {highest} ({label_map.names[highest]}) is above "
-            f"dataset.num_classes = {config.dataset.num_classes}; raise that, or use the label map "
-            "that belongs to the annotations."
-        )
-    return label_map
+    return DatasetTables(config.dataset).classes
 
 
 def build_training_data(config: ExperimentConfig) -> tuple[AvaDataset, BoxCounts]:
     """Return the training keyframes as samples, every file and video checked, and counts."""
-    root, files = dataset_root(config.dataset), config.dataset.train
-    annotations = read_annotations(
-        root / files.annotations, action_ids=range(1, config.dataset.num_classes + 1)
-    )
-    proposals = None
-    if config.boxes.train == "annotated_and_detected":
-        assert files.person_boxes is not None  # a cross-check of the config
-        proposals = read_person_boxes(root / files.person_boxes)
+    tables = DatasetTables(config.dataset)
+    uses_detected = config.boxes.train == "annotated_and_detected"
     boxes, counts = training_boxes(
-        annotations.rows,
-        proposals,
+        tables.learnt_rows(tables.annotations("train")),
+        tables.person_boxes("train") if uses_detected else None,
         score_threshold=config.boxes.score_threshold,
         positive_iou=config.boxes.positive_iou,
         include_negatives=config.boxes.include_negatives,
+        needs_action=config.dataset.labels == "single",
     )
     clip = config.clip
     transform = TrainTransform(
@@ -185,10 +179,12 @@ def build_training_data(config: ExperimentConfig) -> tuple[AvaDataset, BoxCounts
         std=clip.std,
         min_visible=config.boxes.min_visible,
     )
-    return _samples(config, boxes, transform), counts
+    return _samples(config, boxes, transform, tables.classes), counts
 
 
-def _samples(config: ExperimentConfig, boxes: BoxTable, transform: ClipTransform) -> AvaDataset:
+def _samples(
+    config: ExperimentConfig, boxes: BoxTable, transform: ClipTransform, classes: ActionClasses
+) -> AvaDataset:
     """Return keyframes as samples, after a look at whether all their videos are there."""
     source = build_source(config)
     check_videos(source, boxes.video_ids)
@@ -198,7 +194,7 @@ def _samples(config: ExperimentConfig, boxes: BoxTable, transform: ClipTransform
         transform,
         num_frames=config.clip.num_frames,
         sampling_stride=config.clip.sampling_stride,
-        num_classes=config.dataset.num_classes,
+        num_classes=len(classes.output_ids),
         fps=config.clip.fps,
         seed=config.seed,
         still_keyframe=config.clip.still_keyframe,
@@ -210,36 +206,93 @@ class EvaluationData:
     """What a model is scored on."""
 
     dataset: AvaDataset
+    """As `config.clip` shows it; `view_dataset` shows it in other ways."""
     counts: BoxCounts
     annotations: AvaAnnotations
     exclusions: pd.DataFrame | None
-    label_map: LabelMap
+    classes: ActionClasses
+
+    def annotations_under(self, rules: str) -> AvaAnnotations:
+        """Return the annotations as rules take them: most know no keyframes without people."""
+        if rules_named(rules).keyframe_rows:
+            return self.annotations
+        empty = self.annotations.empty_keyframes.iloc[:0]
+        return replace(self.annotations, empty_keyframes=empty)
 
 
 def build_evaluation_data(config: ExperimentConfig) -> EvaluationData:
-    """Return the validation keyframes with the boxes that are scored, and their annotations."""
-    root, files = dataset_root(config.dataset), config.dataset.val
-    label_map = build_label_map(config)
-    annotations = read_annotations(
-        root / files.annotations, action_ids=range(1, config.dataset.num_classes + 1)
-    )
-    exclusions = None
-    if files.exclusions is not None:
-        exclusions = read_exclusions(root / files.exclusions)
-    proposals = None
-    if config.boxes.evaluate == "detected":
-        assert files.person_boxes is not None  # a cross-check of the config
-        proposals = read_person_boxes(root / files.person_boxes)
+    """Return the validation keyframes with the boxes that are scored, and their annotations.
+
+    Raises:
+        DataError: files with faults, missing videos, keyframes that the rules do not know.
+    """
+    tables = DatasetTables(config.dataset)
+    annotations = tables.annotations("val")
+    exclusions = tables.exclusions("val")
+    proposals = tables.person_boxes("val") if config.boxes.evaluate == "detected" else None
+    _require_known_seconds(config, annotations, proposals, exclusions)
     boxes, counts = evaluation_boxes(
-        annotations.rows,
+        tables.learnt_rows(annotations),
         proposals,
         score_threshold=config.boxes.score_threshold,
         exclusions=exclusions,
     )
-    clip = config.clip
-    transform = EvalTransform(short_side_px=clip.eval_short_side, mean=clip.mean, std=clip.std)
-    dataset = _samples(config, boxes, transform)
-    return EvaluationData(dataset, counts, annotations, exclusions, label_map)
+    transform = _view_transform(config, View(short_side_px=config.clip.eval_short_side))
+    dataset = _samples(config, boxes, transform, tables.classes)
+    return EvaluationData(dataset, counts, annotations, exclusions, tables.classes)
+
+
+def build_views(config: ExperimentConfig) -> tuple[View, ...]:
+    """Return the views over which scores are averaged, in the order in which they are added."""
+    evaluation = config.evaluation
+    return all_views(
+        short_sides_px=evaluation.short_sides or (config.clip.eval_short_side,),
+        flip=evaluation.flip,
+        clips_per_keyframe=evaluation.clips_per_keyframe,
+        clip_shift_seconds=evaluation.clip_shift_seconds,
+    )
+
+
+def view_dataset(config: ExperimentConfig, dataset: AvaDataset, view: View) -> AvaDataset:
+    """Return the keyframes of `dataset` as one view shows them."""
+    return dataset.shown_as(_view_transform(config, view), shift_seconds=view.shift_seconds)
+
+
+def _view_transform(config: ExperimentConfig, view: View) -> EvalTransform:
+    return EvalTransform(
+        short_side_px=view.short_side_px,
+        is_flipped=view.is_flipped,
+        mean=config.clip.mean,
+        std=config.clip.std,
+    )
+
+
+def _require_known_seconds(
+    config: ExperimentConfig,
+    annotations: AvaAnnotations,
+    proposals: pd.DataFrame | None,
+    exclusions: pd.DataFrame | None,
+) -> None:
+    """Refuse keyframes that the rules do not know now, and not after the training."""
+    if rules_named(config.evaluation.rules).fractional_seconds:
+        return
+    files = config.dataset.val
+    for table, path in (
+        (annotations.rows, annotations.path),
+        (proposals, files.person_boxes),
+        (exclusions, files.exclusions),
+    ):
+        if table is None:
+            continue
+        fractions = table[table["timestamp"] % 1 != 0]
+        if len(fractions):
+            first = fractions.iloc[0]
+            raise DataError(
+                f"{path}:{first['line']}: the keyframe is at second {first['timestamp']:g} "
+                f"({len(fractions):,} rows at fractions of a second); evaluation.rules = "
+                f"{config.evaluation.rules} knows whole seconds only: --set evaluation.rules="
+                f"{FRACTIONAL_RULES}, or dataset.keyframe_interval_seconds in the data set's YAML."
+            )
 
 
 def build_training_batches(

@@ -299,8 +299,8 @@ def test_rows_at_which_the_evaluation_would_stop(tables):
     append(tables / VAL, "-v1,0909")
     edit(tables / BOXES, 3, "0903", "903.5")
     texts = [str(finding) for finding in found(check(tables), "rules")]
-    assert texts[0].startswith(f"set/{VAL}:19: a row of two columns names a keyframe without boxes")
-    assert texts[1].startswith(f"set/{BOXES}:3: the second 903.5 has a fraction (1 such rows)")
+    assert texts[0].startswith(f"set/{BOXES}:3: the second 903.5 has a fraction (1 such rows)")
+    assert texts[1].startswith(f"set/{VAL}:19: a row of two columns names a keyframe without boxes")
     assert all("set evaluation.rules=activitynet2020" in text for text in texts)
     assert found(check(tables, "evaluation.rules=activitynet2020"), "rules") == []
 

@@ -17,7 +17,7 @@ from tiny import (
 from torch import Tensor, nn
 
 from x3d_det.engine.distributed import World, derived_seed, end_world, start_world
-from x3d_det.engine.infer import detect_actions
+from x3d_det.engine.infer import detect_actions, score_dataset
 from x3d_det.engine.optim import parameter_groups, sgd
 from x3d_det.engine.precise_bn import recompute_batch_norms
 from x3d_det.engine.step import StepRunner
@@ -140,6 +140,20 @@ def detections(world: World) -> dict[str, Any]:
     return {"rows": rows, "double": world.gather_objects(double)}
 
 
+def views(world: World) -> list[list[str]] | None:
+    """The mean scores over three views, every bit of them; None on ranks beside rank 0."""
+    scored = score_dataset(
+        tiny_detector(),
+        [keyframe_batches(world.rank, world.world_size, scale=scale) for scale in (1.0, 0.5, 0.1)],
+        num_keyframes=7,
+        world=world,
+        num_threads=1,
+    )
+    if scored is None:
+        return None
+    return [[value.hex() for value in item.scores_NK.flatten().tolist()] for item in scored]
+
+
 def table_bits(table: Any) -> list[list[str]]:
     return [
         [value.hex() if isinstance(value, float) else str(value) for value in row]
@@ -159,6 +173,7 @@ def main() -> None:
         errors_on_all_ranks,
         precise_statistics,
         detections,
+        views,
     )
     results = {check.__name__: check(world) for check in checks}
     if world.is_main:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from ranks import flat, table_bits
+from ranks import flat, table_bits, views
 from tiny import batch_of, compute_loss, keyframe_batches, tiny_detector, tiny_model, train_tiny
 
 from x3d_det.engine.distributed import World, derived_seed, start_world
@@ -155,6 +155,12 @@ def test_detections_of_two_ranks_equal_those_of_one_in_every_bit(two_ranks):
     assert found["rows"] == table_bits(table)
     for text in found["double"]:
         assert "of 7 keyframes each must be scored once: 7 double (0, 1, 2, 3, 4, ...)" in text
+
+
+def test_views_of_two_ranks_equal_those_of_one_in_every_bit(two_ranks):
+    one_rank = views(World())
+    assert [len(scores) for scores in one_rank] == [0, 4, 8, 12, 0, 4, 8]
+    assert two_ranks["views"] == one_rank
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from x3d_det.errors import DataError
 def scored(index: int, num_boxes: int, *, num_actions: int = 2) -> KeyframeScores:
     scores = np.linspace(0.1, 0.9, num_boxes * num_actions).reshape(num_boxes, num_actions)
     boxes = np.full((num_boxes, 4), index / 10)
-    return KeyframeScores(index, f"v{index}", 900.0 + index, boxes, scores)
+    return KeyframeScores(index, f"v{index}", 900.0 + index, boxes, np.ones(num_boxes), scores)
 
 
 def test_rows_by_hand():

@@ -107,6 +107,7 @@ class Keyframes:
     clips_BCTHW: Tensor
     boxes_xyxy_px: list[Tensor]
     boxes_norm: list[np.ndarray]
+    person_scores: list[np.ndarray]
     video_ids: list[str]
     timestamps: list[float]
     indices: list[int]
@@ -134,13 +135,13 @@ def tiny_detector() -> TinyDetector:
     return TinyDetector()
 
 
-def keyframe_batches(rank: int, world_size: int) -> list[Keyframes]:
+def keyframe_batches(rank: int, world_size: int, *, scale: float = 1.0) -> list[Keyframes]:
     """Seven keyframes of two videos, with 0 to 3 boxes, in batches of up to two."""
     plan = [[0, 1], [2, 3], [4], [5, 6]]
-    return [keyframe_batch(indices) for indices in plan[rank::world_size]]
+    return [keyframe_batch(indices, scale=scale) for indices in plan[rank::world_size]]
 
 
-def keyframe_batch(indices: list[int]) -> Keyframes:
+def keyframe_batch(indices: list[int], *, scale: float = 1.0) -> Keyframes:
     clips, boxes = [], []
     for index in indices:
         generator = torch.Generator().manual_seed(index)
@@ -148,9 +149,10 @@ def keyframe_batch(indices: list[int]) -> Keyframes:
         corners = torch.rand(index % 4, 4, generator=generator)
         boxes.append(torch.cat([corners[:, :2] * 4, 4 + corners[:, 2:] * 4], dim=1))
     return Keyframes(
-        clips_BCTHW=torch.stack(clips),
+        clips_BCTHW=torch.stack(clips) * scale,
         boxes_xyxy_px=boxes,
         boxes_norm=[box.double().numpy() / 8 for box in boxes],
+        person_scores=[np.linspace(1, 0.5, len(box)) for box in boxes],
         video_ids=[f"video{index // 5}" for index in indices],
         timestamps=[902.0 + index for index in indices],
         indices=indices,

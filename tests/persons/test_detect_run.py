@@ -199,7 +199,7 @@ def test_seconds_outside_a_video_are_skipped_and_said(tmp_path):
         *(True, True, False, False, True, True)
     ]
     assert summarize(run, threshold=0.8).lines() == [
-        "2 keyframes of 1 videos: 2 boxes, 2 of them above 0.8",
+        "2 keyframes of 1 video: 2 boxes, 2 of them above 0.8",
         "each keyframe has a person above 0.8",
         "4 keyframes lie outside their videos and were skipped: film,0008, film,0009, "
         "film,13.500000 and 1 more",
@@ -223,7 +223,7 @@ def test_nobody_anywhere_gives_an_empty_file(tmp_path):
     run.require_keyframes()
     assert _csv(run, tmp_path / "boxes.csv") == ""
     assert summarize(run, threshold=0.8).lines() == [
-        "2 keyframes of 1 videos: 0 boxes, 0 of them above 0.8",
+        "2 keyframes of 1 video: 0 boxes, 0 of them above 0.8",
         "0 persons above 0.8 in 2 of 2 keyframes; not one box there",
         "  more persons: a larger --short-side, or another --model",
     ]

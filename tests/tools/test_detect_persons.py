@@ -116,7 +116,7 @@ def test_a_video_through_torchvision_as_a_user_does(run_tool, film, detector_wei
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("3 keyframes of 1 videos: ")
+    assert lines[0].startswith("3 keyframes of 1 video: ")
     assert lines[1].startswith("0 persons above 0.8 in 3 of 3 keyframes; highest score 0.")
     assert lines[-1] == f"wrote to {out}: person_boxes.csv, shard-1-of-1.jsonl"
     rows = read_proposals(out / "person_boxes.csv")
@@ -288,7 +288,7 @@ def test_broken_videos_stop_the_csv_unless_it_is_to_go_without(tool, lit, film, 
     (folder / "cut_a.mp4").rename(folder / "b.mp4")
     done = tool(folder, "--output-dir", out)
     assert done.code == 1
-    assert done.out.startswith("3 keyframes of 1 videos: ")
+    assert done.out.startswith("3 keyframes of 1 video: ")
     assert "error: 1 of 2 videos could not be read:\n" in done.err
     assert f"  {folder / 'b.mp4'}: " in done.err
     assert "run again with --resume, or add --skip-unreadable to write the file without" in done.err
@@ -330,7 +330,7 @@ def test_seconds_that_no_video_shows(tool, lit, film, tmp_path):
     done = tool(film, "--first-second", 1, "--last-second", 5, "--output-dir", tmp_path / "some")
     assert done.code == 0
     # Second 3, at which the last frame's time is up, still shows it.
-    assert done.out.startswith("3 keyframes of 1 videos: ")
+    assert done.out.startswith("3 keyframes of 1 video: ")
     assert "2 keyframes lie outside their videos and were skipped: film,0004, film,0005\n" in (
         done.out
     )

@@ -1,12 +1,13 @@
 """Check a whole data set: every file, every row, every video, all at once."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from x3d_det.checks.boxes import box_findings
-from x3d_det.checks.findings import Finding, shown
+from x3d_det.checks.findings import Finding, of_error, shown, some
 from x3d_det.checks.keyframes import keyframe_findings, leaks
 from x3d_det.checks.labels import label_findings, read_checked_label_map
 from x3d_det.checks.probe import FramesFacts, VideoFacts
@@ -24,8 +25,12 @@ from x3d_det.checks.videos import (
 from x3d_det.checks.watched import Lost
 from x3d_det.config.files import dataset_root
 from x3d_det.config.schema import DatasetConfig, ExperimentConfig
+from x3d_det.dataset_tables import DatasetTables
+from x3d_det.errors import X3DDetError
+from x3d_det.io.film_time import FilmTime
 from x3d_det.progress import ProgressLine
 
+_SAME_RATE = 0.0005  # 29.97 and 30 differ by twice as much
 _Facts = Mapping[str, VideoFacts | FramesFacts | Lost]
 
 
@@ -50,8 +55,10 @@ def check_dataset(
     threshold = config.boxes.score_threshold
     findings: list[Finding] = []
     splits: list[SplitTables] = []
+    time, found = _film_time(dataset)
+    findings += found
     for name in ("train", "val"):
-        split, found = read_split(_files(config, name))
+        split, found = read_split(_files(config, name, time))
         splits.append(split)
         findings += found
         findings += box_findings(split)
@@ -62,9 +69,9 @@ def check_dataset(
     label_map, found = read_checked_label_map(label_map_path)
     findings += found
     if label_map is not None:
-        findings += label_findings(
-            label_map, label_map_path, splits, num_classes=dataset.num_classes
-        )
+        num_classes = dataset.num_classes or max(label_map.action_ids)
+        findings += label_findings(label_map, label_map_path, splits, num_classes=num_classes)
+        findings += _class_findings(dataset, splits)
     facts: _Facts = {}
     videos = None
     if with_videos:
@@ -72,7 +79,8 @@ def check_dataset(
             dataset, root, splits, full_decode, num_workers, timeout_seconds
         )
         findings += found
-    findings += second_findings(splits, _timeline(dataset, facts))
+    findings += second_findings(splits, _timeline(dataset, time, facts))
+    findings += _rate_findings(time, facts)
     return DatasetReport(
         name=dataset.name,
         root=shown(root),
@@ -83,7 +91,56 @@ def check_dataset(
     )
 
 
-def _files(config: ExperimentConfig, name: Literal["train", "val"]) -> SplitFiles:
+def _film_time(dataset: DatasetConfig) -> tuple[FilmTime, list[Finding]]:
+    """Return when the videos start and what timestamps count, and the faults of what says so."""
+    path = dataset_root(dataset) / (dataset.video_starts or "")
+    try:
+        return DatasetTables(dataset).time, []
+    except X3DDetError as error:
+        found = list(of_error(error, path, "video_start"))
+    return DatasetTables(dataset.model_copy(update={"video_starts": None})).time, found
+
+
+def _rate_findings(time: FilmTime, facts: _Facts) -> Iterator[Finding]:
+    """Yield the videos of another rate than the one at which frames are numbered."""
+    rate = time.frames_per_second
+    if rate is None:
+        return
+    others = {
+        name: found.fps
+        for name, found in facts.items()
+        if isinstance(found, VideoFacts) and found.fps and abs(found.fps / rate - 1) > _SAME_RATE
+    }
+    if others:
+        named = some(f"{name} at {fps:.5g}" for name, fps in sorted(others.items()))
+        text = (
+            f"dataset.fps = {rate:g} numbers the frames, but {len(others):,} of {len(facts):,} "
+            f"videos have another rate: {named}. If frames were counted in these files, "
+            "keyframes lie at wrong seconds: correct dataset.fps, or write seconds."
+        )
+        yield Finding(severity="warning", kind="frame_number", path="config", text=text)
+
+
+def _class_findings(dataset: DatasetConfig, splits: Sequence[SplitTables]) -> Iterator[Finding]:
+    """Yield what `dataset.classes` and `dataset.labels` find wrong."""
+    if dataset.classes is None and dataset.labels == "multi":
+        return
+    tables = DatasetTables(dataset)
+    try:
+        highest_id = tables.classes.highest_id
+    except X3DDetError as error:
+        yield from of_error(error, "config", "label_map")
+        return
+    for split in splits:
+        rows = split.annotations.rows
+        known = replace(split.annotations, rows=rows[rows["action_id"] <= highest_id])
+        try:
+            tables.learnt_rows(known)
+        except X3DDetError as error:
+            yield from of_error(error, split.annotations.path, "single_label")
+
+
+def _files(config: ExperimentConfig, name: Literal["train", "val"], time: FilmTime) -> SplitFiles:
     root, is_train = dataset_root(config.dataset), name == "train"
     files = config.dataset.train if is_train else config.dataset.val
     return SplitFiles(
@@ -97,6 +154,7 @@ def _files(config: ExperimentConfig, name: Literal["train", "val"]) -> SplitFile
             else config.boxes.evaluate == "detected"
         ),
         uses_exclusions=not is_train,  # as `build` has it: the training reads no exclusions
+        time=time,
     )
 
 
@@ -139,13 +197,14 @@ def _video_statistics(num_needed: int, facts: _Facts, full_decode: bool) -> Vide
     )
 
 
-def _timeline(dataset: DatasetConfig, facts: _Facts) -> Timeline:
+def _timeline(dataset: DatasetConfig, time: FilmTime, facts: _Facts) -> Timeline:
     ends = {video_id: end_of(found) for video_id, found in facts.items()}
     frames = {
         name: found.num_images for name, found in facts.items() if isinstance(found, FramesFacts)
     }
     return Timeline(
-        start_seconds=dataset.video_start_seconds,
+        start_seconds=time.start_seconds,
+        starts=time.starts,
         ends={name: end for name, end in ends.items() if end is not None},
         num_images=frames,
         fps=None if dataset.frames is None else dataset.frames.fps,

@@ -1,7 +1,7 @@
 """Do the keyframes' seconds lie inside the videos? If not, which start of the files would fit?"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,12 +26,18 @@ class Timeline:
             known are left out, and only seconds before the start are outside them.
         num_images: video id to the number of its extracted frames; empty for videos.
         fps: rate at which frames were extracted.
+        starts: video id to the start of its file, where that is listed.
     """
 
     start_seconds: float
     ends: Mapping[str, float]
     num_images: Mapping[str, int]
     fps: float | None = None
+    starts: Mapping[str, float] = field(default_factory=dict)
+
+    def start_of(self, video_id: str) -> float:
+        """Return the second of the film at which a video's file starts."""
+        return self.starts.get(video_id, self.start_seconds)
 
 
 def second_findings(splits: Sequence[SplitTables], time: Timeline) -> Iterator[Finding]:
@@ -82,7 +88,8 @@ def _outside(
     """Yield a finding for each video with keyframes of this table outside its file."""
     index = split.index
     ends = np.array([time.ends.get(name, np.inf) for name in index.video_names])
-    seconds_F = index.seconds - time.start_seconds
+    starts = np.array([time.start_of(name) for name in index.video_names])
+    seconds_F = index.seconds - starts[index.videos]
     outside_F = (seconds_F < -_TOLERANCE_SECONDS) | (
         seconds_F > ends[index.videos] + _TOLERANCE_SECONDS
     )
@@ -119,7 +126,7 @@ def _outside(
 
 
 def _shows(time: Timeline, name: str) -> str:
-    start, end = time.start_seconds, time.ends.get(name)
+    start, end = time.start_of(name), time.ends.get(name)
     if end is None:
         return f"starts at second {start:g} of the film"
     return f"shows seconds {start:g} to {start + end:.1f} of the film"
@@ -127,9 +134,9 @@ def _shows(time: Timeline, name: str) -> str:
 
 def _remedy(outside: np.ndarray, seconds: np.ndarray, time: Timeline, name: str) -> str:
     """Return what would bring one video's keyframes into its file."""
-    end = time.ends.get(name)
-    if (outside >= time.start_seconds).all() and name in time.num_images:
-        needed = outside.max() - time.start_seconds
+    given, end = time.start_of(name), time.ends.get(name)
+    if (outside >= given).all() and name in time.num_images:
+        needed = outside.max() - given
         fitting = [f for f in _USUAL_RATES if needed <= time.num_images[name] / f]
         rate = max(fitting, default=None)
         if rate is not None and time.fps is not None and rate < time.fps:
@@ -138,15 +145,25 @@ def _remedy(outside: np.ndarray, seconds: np.ndarray, time: Timeline, name: str)
                 f"set dataset.frames.fps={rate:g} if they were extracted so, or extract them at "
                 f"{time.fps:g}"
             )
-    start = fitting_start([(seconds.min(), seconds.max(), end)], given=time.start_seconds)
+    start = fitting_start([(seconds.min(), seconds.max(), end)], given=given)
     other = "" if start is None else f", or set dataset.video_start_seconds={start:g} if it is so"
+    if name in time.starts:
+        other = f", or its row in dataset.video_starts, which has {given:g}"
     return f"get the complete video, correct the seconds{other}"
 
 
 def _other_start(spans: Mapping[str, tuple[float, float]], time: Timeline) -> Iterator[Finding]:
     """Yield the start that fits all videos at once, where there is one."""
+    spans = {name: span for name, span in spans.items() if name not in time.starts}
     all_spans = [(first, last, time.ends.get(name)) for name, (first, last) in spans.items()]
-    start = fitting_start(all_spans, given=time.start_seconds)
+    given = time.start_seconds
+    if all(
+        first >= given - _TOLERANCE_SECONDS
+        and (end is None or last - given <= end + _TOLERANCE_SECONDS)
+        for first, last, end in all_spans
+    ):
+        return  # those outside have a start of their own
+    start = fitting_start(all_spans, given=given)
     if start is not None:
         known = f", of which {len(time.ends):,} are of known length" if time.ends else ""
         text = (
@@ -161,7 +178,9 @@ def _whole_films(spans: Mapping[str, tuple[float, float]], time: Timeline) -> It
     films = [
         name
         for name, (_, last) in spans.items()
-        if name in time.ends and whole_film(time.ends[name], last, time.start_seconds)
+        if name in time.ends
+        and name not in time.starts
+        and whole_film(time.ends[name], last, time.start_seconds)
     ]
     if films:
         text = (

@@ -6,7 +6,7 @@ keyframe and corners are one box), P pairs.
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from x3d_det.io.ava_csv import (
     check_exclusions,
     check_proposals,
 )
+from x3d_det.io.film_time import FilmTime
 from x3d_det.keyframes import Keyframe
 
 _KEYS = ["video_id", "timestamp"]
@@ -41,6 +42,8 @@ class SplitFiles:
     uses_person_boxes: bool = False
     """Training or evaluation reads them; faults of an unused file are warnings."""
     uses_exclusions: bool = False
+    time: FilmTime = field(default_factory=FilmTime)
+    """What the timestamps of the tables count."""
 
 
 @dataclass(frozen=True)
@@ -122,18 +125,28 @@ def read_split(files: SplitFiles) -> tuple[SplitTables, list[Finding]]:
             findings += of_row_faults(faults)
         except X3DDetError as error:
             findings += of_error(error, files.annotations, "unreadable_file")
+        annotations = replace(
+            annotations,
+            rows=_in_seconds(annotations.rows, files, files.annotations, "error", findings),
+            empty_keyframes=_in_seconds(
+                annotations.empty_keyframes, files, files.annotations, "error", findings
+            ),
+        )
     person_boxes = exclusions = None
     used: Severity = "error" if files.uses_person_boxes else "warning"
     what = f"the {files.name} person boxes"
     if files.person_boxes is not None and _is_there(files.person_boxes, what, used, findings):
         person_boxes, found = read_checked_person_boxes(files.person_boxes, used)
         findings += found
+        if person_boxes is not None:
+            person_boxes = _in_seconds(person_boxes, files, files.person_boxes, used, findings)
     used = "error" if files.uses_exclusions else "warning"
     what = f"the {files.name} list of excluded keyframes"
     if files.exclusions is not None and _is_there(files.exclusions, what, used, findings):
         try:
             exclusions, faults = check_exclusions(files.exclusions)
             findings += of_row_faults(faults, used)
+            exclusions = _in_seconds(exclusions, files, files.exclusions, used, findings)
         except X3DDetError as error:
             findings += of_error(error, files.exclusions, "unreadable_file", used)
     return SplitTables(files, annotations, person_boxes, exclusions), findings
@@ -155,6 +168,18 @@ def read_checked_person_boxes(
     except X3DDetError as error:
         return None, list(of_error(error, path, "unreadable_file", severity))
     return rows, list(of_row_faults(faults, severity))
+
+
+def _in_seconds(
+    table: pd.DataFrame, files: SplitFiles, path: Path, severity: Severity, findings: list[Finding]
+) -> pd.DataFrame:
+    """Return the rows in seconds of the film; those that number no frame become findings."""
+    try:
+        return files.time.in_seconds(table, path)
+    except X3DDetError as error:
+        findings += of_error(error, path, "frame_number", severity)
+    known = table[files.time.is_known(table)].reset_index(drop=True)
+    return files.time.in_seconds(known, path)
 
 
 def _no_annotations(path: Path) -> AvaAnnotations:

@@ -25,6 +25,8 @@ def require_dataset_files(
     dataset = config.dataset
     root = dataset_root(dataset)
     needed = {dataset.label_map, dataset.frames.folder if dataset.frames else dataset.videos}
+    if dataset.video_starts is not None:
+        needed.add(dataset.video_starts)
     for split in splits:
         needed |= _files_of_split(config, split)
     missing = sorted(str(path) for path in needed if not (root / path).exists())
@@ -32,6 +34,11 @@ def require_dataset_files(
         return
     if dataset.make_command:
         ways = f"Make it, in about a minute:  {dataset.make_command} --output-dir {dataset.root}"
+    elif dataset.name != "ava":
+        ways = (
+            "Put the files there, correct their names in the data set's YAML, or name the folder "
+            "that has them:  --set dataset.root=DIR  (docs/custom_dataset.md)"
+        )
     else:
         ways = (
             "Two ways on:\n"

@@ -26,6 +26,9 @@ _KeyPath = tuple[str, ...]
 _MAX_DEPTH = 20
 _MAX_BYTES = 1_000_000
 
+FRACTIONAL_RULES = "activitynet2020"
+"""The rule set that knows keyframes at fractions of a second."""
+
 
 @dataclass
 class _Tree:
@@ -62,6 +65,7 @@ def load_config(name: str | Path, overrides: Sequence[str] = ()) -> ExperimentCo
     for override in overrides:
         _apply_override(tree, override, problems)
     _expand_dataset(tree, problems)
+    _choose_rules(tree)
     config = _validate(tree, problems)
     if config is not None:
         problems += [f"{tree.place_of(path)}: {text}" for path, text in _cross_checks(config)]
@@ -227,6 +231,20 @@ def _expand_dataset(tree: _Tree, problems: list[str]) -> None:
         tree.places.setdefault(("dataset", *path), place)
 
 
+def _choose_rules(tree: _Tree) -> None:
+    """Where no rules are written, take those that know the keyframes of the data set."""
+    dataset, evaluation = tree.values.get("dataset"), tree.values.get("evaluation", {})
+    if not isinstance(dataset, dict) or not isinstance(evaluation, dict) or "rules" in evaluation:
+        return
+    interval = dataset.get("keyframe_interval_seconds", 1.0)
+    if dataset.get("timestamps") == "frames" or _is_fraction(interval):
+        tree.values["evaluation"] = {**evaluation, "rules": FRACTIONAL_RULES}
+
+
+def _is_fraction(value: object) -> bool:
+    return isinstance(value, float) and not value.is_integer()
+
+
 def _validate(tree: _Tree, problems: list[str]) -> ExperimentConfig | None:
     try:
         return ExperimentConfig.model_validate(tree.values)
@@ -310,6 +328,79 @@ def _cross_checks(config: ExperimentConfig) -> list[tuple[_KeyPath, str]]:
                 f"set it, or boxes.{'train' if split == 'train' else 'evaluate'}=annotated."
             )
             found.append((("dataset", split), text))
+    return found + _view_checks(config) + _dataset_checks(config)
+
+
+def _view_checks(config: ExperimentConfig) -> list[tuple[_KeyPath, str]]:
+    """Return what the test-time views say against themselves, the model or the clips."""
+    evaluation, smallest = config.evaluation, config.model.feature_stride
+    found: list[tuple[_KeyPath, str]] = []
+    sides = evaluation.short_sides
+    if sides is not None:
+        name, text = f"evaluation.short_sides = {list(sides)}", ""
+        if not sides:
+            text = f"{name} leaves no view; name sizes, or null for clip.eval_short_side."
+        elif len(set(sides)) < len(sides):
+            text = f"{name} names a size twice, which would count double; name each once."
+        elif min(sides) < smallest:
+            text = (
+                f"{name}: {min(sides)} px is less than one feature cell of the model "
+                f"(model.feature_stride = {smallest}); use sizes from {smallest} on."
+            )
+        if text:
+            found.append((("evaluation", "short_sides"), text))
+    clips = evaluation.clips_per_keyframe
+    if clips % 2 == 0:
+        text = (
+            f"evaluation.clips_per_keyframe = {clips} is even, so no clip would stand round the "
+            f"keyframe itself; use {clips - 1} or {clips + 1}."
+        )
+        found.append((("evaluation", "clips_per_keyframe"), text))
+    elif clips > 1 and config.clip.still_keyframe:
+        text = (
+            f"evaluation.clips_per_keyframe = {clips} shifts clips in time, and "
+            "clip.still_keyframe = true shows the keyframe alone; set one of them back."
+        )
+        found.append((("evaluation", "clips_per_keyframe"), text))
+    return found
+
+
+def _dataset_checks(config: ExperimentConfig) -> list[tuple[_KeyPath, str]]:
+    """Return what a data set says against itself, or against how it is used."""
+    dataset, rules = config.dataset, config.evaluation.rules
+    found: list[tuple[_KeyPath, str]] = []
+    if dataset.timestamps == "frames" and dataset.fps is None:
+        text = (
+            "dataset.timestamps = frames needs dataset.fps, the frames a second of the videos, "
+            "to turn frame numbers into seconds."
+        )
+        found.append((("dataset", "timestamps"), text))
+    if dataset.timestamps == "seconds":
+        for name in ("fps", "first_frame"):
+            if name in dataset.model_fields_set and getattr(dataset, name):
+                text = (
+                    f"dataset.{name} = {getattr(dataset, name):g} is for dataset.timestamps = "
+                    "frames; videos are read by time, whatever their rate: remove it, or set that."
+                )
+                found.append((("dataset", name), text))
+    if dataset.classes == ():
+        text = "dataset.classes = [] leaves nothing to learn; name classes, or remove it for all."
+        found.append((("dataset", "classes"), text))
+    interval = dataset.keyframe_interval_seconds
+    if not interval.is_integer() and rules != FRACTIONAL_RULES:
+        text = (
+            f"evaluation.rules = {rules} knows whole seconds only, and "
+            f"dataset.keyframe_interval_seconds = {interval:g}; use evaluation.rules = "
+            f"{FRACTIONAL_RULES}, which is taken by itself where none is written."
+        )
+        found.append((("evaluation", "rules"), text))
+    if dataset.labels == "single" and config.boxes.include_negatives:
+        text = (
+            "boxes.include_negatives = true trains on boxes without an action, which "
+            "dataset.labels = single has no place for; set one of them back, or add a class for "
+            "such persons."
+        )
+        found.append((("boxes", "include_negatives"), text))
     return found
 
 

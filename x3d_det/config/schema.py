@@ -11,7 +11,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 X3DName = Literal["x2d", "xs", "s", "m", "l", "xl"]
-RulesName = Literal["pyslowfast", "activitynet2018", "activitynet2019", "activitynet2020"]
+RulesName = Literal[
+    "pyslowfast", "activitynet2018", "activitynet2019", "activitynet2020", "mmaction2"
+]
 
 
 def _text_to_path(value: object) -> object:
@@ -28,6 +30,7 @@ Positive = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
 WholeNumber = Annotated[int, Field(ge=0)]
+Counts = Annotated[tuple[Count, ...], BeforeValidator(_list_to_tuple)]
 PixelRange = Annotated[tuple[Count, Count], BeforeValidator(_list_to_tuple)]
 Floats = Annotated[tuple[float, ...], BeforeValidator(_list_to_tuple)]
 RgbTriple = Annotated[tuple[float, float, float], BeforeValidator(_list_to_tuple)]
@@ -72,7 +75,7 @@ class FrameFolderConfig(Settings):
 
 
 class DatasetConfig(Settings):
-    """A data set in AVA's form; `configs/datasets/*.yaml`."""
+    """A data set in AVA's form; `configs/datasets/*.yaml`, `docs/custom_dataset.md`."""
 
     name: str
     """Name for logs and reports."""
@@ -88,10 +91,27 @@ class DatasetConfig(Settings):
     """Read extracted frames instead of videos."""
     video_start_seconds: float = 900.0
     """Second of the film at which every video file (or frame folder) starts."""
+    video_starts: FilePath | None = None
+    """`video,second` rows: where single files start; the others start at `video_start_seconds`."""
+    timestamps: Literal["seconds", "frames"] = "seconds"
+    """What the second column of the csv files counts: seconds of the film, or frames of the file.
+    Frames become seconds on reading; detections are written in seconds."""
+    fps: Positive | None = None
+    """Frames a second of the videos, for `timestamps: frames`."""
+    first_frame: Literal[0, 1] = 0
+    """Number of a video's first frame, for `timestamps: frames`."""
+    keyframe_interval_seconds: Positive = 1.0
+    """From one annotated keyframe to the next; what is drawn is joined over this gap."""
     label_map: FilePath
     """The evaluated classes: pbtxt, csv, json or txt."""
-    num_classes: Count = 80
-    """Outputs of the model; action id a is output a - 1."""
+    num_classes: Count | None = None
+    """Action ids 1 to `num_classes` may occur, and id a is output a - 1 of the model; null: up to
+    the highest id of the label map."""
+    classes: Annotated[tuple[int | str, ...], BeforeValidator(_list_to_tuple)] | None = None
+    """Train and evaluate these classes alone, ids or names: the model has an output for each, in
+    the order of the ids. Null: all."""
+    labels: Literal["multi", "single"] = "multi"
+    """`multi`: any number of actions a person, sigmoids; `single`: exactly one, a softmax."""
     train: SplitConfig
     """Files to train on."""
     val: SplitConfig
@@ -225,6 +245,18 @@ class EvaluationConfig(Settings):
     """Clips of one video that are scored together."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the network."""
+    short_sides: Counts | None = None
+    """Show every clip in each of these sizes (short side, pixels) and average the scores; null:
+    `clip.eval_short_side` alone. Every view costs a pass over the data, in training too."""
+    flip: bool = False
+    """Show every clip mirrored as well, and average the scores."""
+    clips_per_keyframe: Count = 1
+    """Clips a keyframe whose scores are averaged, an odd number: one round the keyframe, the others
+    as far before as after it. The boxes stay those of the keyframe."""
+    clip_shift_seconds: Positive = 0.5
+    """From one clip of a keyframe to the next, where there are several."""
+    weight_by_person_score: bool = False
+    """Multiply a box's action scores by its person score; annotated boxes have 1."""
     num_workers: WholeNumber = 2
     """Processes that decode clips."""
 

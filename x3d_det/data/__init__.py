@@ -12,6 +12,7 @@ from x3d_det.data.batch import (
 from x3d_det.data.clips import FrameFolder, FrameSource, VideoFolder, check_videos, missing_videos
 from x3d_det.data.proposals import BoxCounts, BoxTable, evaluation_boxes, training_boxes
 from x3d_det.data.transforms import EvalTransform, TrainTransform
+from x3d_det.data.views import View, all_views
 
 __all__ = [
     "AvaBatch",
@@ -27,6 +28,8 @@ __all__ = [
     "TrainBatchSampler",
     "TrainTransform",
     "VideoFolder",
+    "View",
+    "all_views",
     "check_videos",
     "collate_samples",
     "evaluation_boxes",

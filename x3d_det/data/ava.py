@@ -4,6 +4,7 @@ Shape suffixes in this file: B clips, C channels, T frames, H x W pixels, N boxe
 K actions.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -109,9 +110,21 @@ class AvaDataset(Dataset[AvaSample]):
         self.fps = fps
         self.seed = seed
         self.still_keyframe = still_keyframe
+        self.shift_seconds = 0.0
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    def shown_as(self, transform: ClipTransform, *, shift_seconds: float) -> "AvaDataset":
+        """Return the same keyframes seen in another way; boxes and source are shared.
+
+        Args:
+            transform: as for the class.
+            shift_seconds: from the keyframe to the clip's middle.
+        """
+        other = copy.copy(self)
+        other.transform, other.shift_seconds = transform, shift_seconds
+        return other
 
     def keyframe(self, index: int) -> Keyframe:
         """Return video and second of a sample."""
@@ -171,7 +184,7 @@ class AvaDataset(Dataset[AvaSample]):
         if self.still_keyframe:
             return np.full(self.num_frames, timestamp)
         return clip_seconds(
-            timestamp,
+            timestamp + self.shift_seconds,
             num_frames=self.num_frames,
             sampling_stride=self.sampling_stride,
             fps=self.fps,

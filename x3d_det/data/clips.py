@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from x3d_det.errors import DataError, VideoError
+from x3d_det.io.film_time import FilmTime
 from x3d_det.io.frame_folder import FrameFolderReader
 from x3d_det.io.video import DEFAULT_MAX_PIXELS, DecodedClip, read_frames_at
 
@@ -48,6 +49,7 @@ class VideoFolder:
             the ending named first counts.
         paths: further files by video id; they count before those of the folder.
         video_start_seconds: second of the film that every file starts with (AVA's cuts: 900).
+        video_starts: the same for single videos, by video id.
         num_threads: decoder threads a read.
         max_pixels: largest width times height.
 
@@ -62,12 +64,13 @@ class VideoFolder:
         extensions: Sequence[str] = VIDEO_EXTENSIONS,
         paths: Mapping[str, Path] | None = None,
         video_start_seconds: float = 900.0,
+        video_starts: Mapping[str, float] | None = None,
         num_threads: int = 1,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> None:
         self.folder = Path(folder)
         self.extensions = tuple(extension.lower() for extension in extensions)
-        self.video_start_seconds = video_start_seconds
+        self.time = FilmTime(start_seconds=video_start_seconds, starts=video_starts or {})
         self._num_threads = num_threads
         self._max_pixels = max_pixels
         self._paths = {**self._listed(), **(paths or {})}
@@ -86,10 +89,11 @@ class VideoFolder:
         """
         if video_id not in self._paths:
             raise VideoError(f"{self.describe(video_id)}: there is no such video file.")
+        start_seconds = self.time.start_of(video_id)
         return read_frames_at(
             self._paths[video_id],
-            np.asarray(seconds_T) - self.video_start_seconds,
-            required_seconds=np.asarray(required_seconds) - self.video_start_seconds,
+            np.asarray(seconds_T) - start_seconds,
+            required_seconds=np.asarray(required_seconds) - start_seconds,
             num_threads=self._num_threads,
             max_pixels=self._max_pixels,
         )
@@ -125,11 +129,18 @@ class FrameFolder:
     Args:
         reader: the folders.
         video_start_seconds: second of the film that the first image shows.
+        video_starts: the same for single videos, by video id.
     """
 
-    def __init__(self, reader: FrameFolderReader, *, video_start_seconds: float = 900.0) -> None:
+    def __init__(
+        self,
+        reader: FrameFolderReader,
+        *,
+        video_start_seconds: float = 900.0,
+        video_starts: Mapping[str, float] | None = None,
+    ) -> None:
         self.reader = reader
-        self.video_start_seconds = video_start_seconds
+        self.time = FilmTime(start_seconds=video_start_seconds, starts=video_starts or {})
 
     def read(
         self,
@@ -143,10 +154,11 @@ class FrameFolder:
         Raises:
             VideoError: there is no such folder, or it cannot show these seconds.
         """
+        start_seconds = self.time.start_of(video_id)
         return self.reader.read_frames_at(
             video_id,
-            np.asarray(seconds_T) - self.video_start_seconds,
-            required_seconds=np.asarray(required_seconds) - self.video_start_seconds,
+            np.asarray(seconds_T) - start_seconds,
+            required_seconds=np.asarray(required_seconds) - start_seconds,
         )
 
     def has_video(self, video_id: str) -> bool:

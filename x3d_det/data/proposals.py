@@ -20,6 +20,9 @@ from x3d_det.keyframes import Keyframe
 if TYPE_CHECKING:
     import pandas as pd
 
+NO_ACTION = -1
+"""Action id of a person who does nothing that is learnt: a box without an action."""
+
 _COORDINATES = ["x1", "y1", "x2", "y2"]
 
 
@@ -110,6 +113,10 @@ class BoxCounts:
     """Annotated keyframes that are left without any box; they can only be misses."""
     num_excluded: int = 0
     """Keyframes with boxes that the exclusion list removed."""
+    num_without_action: int = 0
+    """Annotated persons who do nothing that is learnt, kept as boxes without an action."""
+    num_left_out: int = 0
+    """Annotated persons who do nothing that is learnt, left out (single-label training)."""
 
     def lines(self) -> list[str]:
         """Return the counts in words, those of 0 left out."""
@@ -119,6 +126,8 @@ class BoxCounts:
             (self.num_unmatched, "detected boxes that match no annotated box"),
             (self.num_keyframes_without_boxes, "annotated keyframes without a box"),
             (self.num_excluded, "keyframes excluded by the list"),
+            (self.num_without_action, "annotated persons with other actions alone, as negatives"),
+            (self.num_left_out, "annotated persons with other actions alone, left out"),
         ):
             if count:
                 texts.append(f"{count} {words}")
@@ -133,31 +142,43 @@ def training_boxes(
     positive_iou: float = 0.9,
     include_negatives: bool = False,
     exclusions: "pd.DataFrame | None" = None,
+    needs_action: bool = False,
 ) -> tuple[BoxTable, BoxCounts]:
     """Return the boxes and actions to train on, for the keyframes that have annotated boxes.
 
     Args:
-        annotations: rows with video_id, timestamp, x1, y1, x2, y2, action_id.
+        annotations: rows with video_id, timestamp, x1, y1, x2, y2, action_id; the id
+            `NO_ACTION` is a person without an action.
         proposals: detected boxes with score, to train on besides; None for annotated ones only.
         score_threshold: least person score of a detected box.
         positive_iou: a detected box takes the actions of the annotated box that it overlaps
             most, if by this much.
         include_negatives: keep the other detected boxes too, as boxes without an action.
         exclusions: keyframes to leave out (MMAction2 does so, PySlowFast gives None).
+        needs_action: leave out annotated persons without an action: a softmax cannot say
+            "none of these".
 
     Source: PySlowFast's predicted-box files carry actions put on by IoU >= 0.9, and -1 for
         boxes that match nobody; we do the matching here, from boxes alone.
     """
     annotated, num_excluded = _drop_excluded(_annotated(annotations), exclusions)
+    num_without, num_left_out = _num_without_action(annotated), 0
+    if needs_action and num_without:
+        acting, _ = _drop_excluded(
+            _annotated(annotations[annotations["action_id"] != NO_ACTION]), exclusions
+        )
+        annotated, num_without, num_left_out = acting, 0, num_without
+    further = {
+        "num_excluded": num_excluded,
+        "num_without_action": num_without,
+        "num_left_out": num_left_out,
+    }
     if proposals is None:
-        return annotated, _counts(annotated, num_excluded=num_excluded)
+        return annotated, _counts(annotated, **further)
     detected, num_below = _detected(proposals, score_threshold)
     table, num_unmatched = _join(annotated, detected, positive_iou, include_negatives)
     return table, _counts(
-        table,
-        num_below_threshold=num_below,
-        num_unmatched=num_unmatched,
-        num_excluded=num_excluded,
+        table, num_below_threshold=num_below, num_unmatched=num_unmatched, **further
     )
 
 
@@ -197,6 +218,10 @@ def evaluation_boxes(
 
 def _counts(table: BoxTable, **further: int) -> BoxCounts:
     return BoxCounts(num_keyframes=len(table), num_boxes=table.num_boxes, **further)
+
+
+def _num_without_action(table: BoxTable) -> int:
+    return int((np.diff(table.label_starts) == 0).sum())
 
 
 def _annotated(rows: "pd.DataFrame") -> BoxTable:
@@ -248,6 +273,7 @@ def _labels_of_boxes(
     if action_ids is None or not len(action_ids):
         return np.empty(0, np.int64), np.zeros(num_boxes, np.int64)
     pairs = np.unique(np.stack([box_of_row, action_ids], axis=1), axis=0)
+    pairs = pairs[pairs[:, 1] != NO_ACTION]
     return pairs[:, 1], np.bincount(pairs[:, 0], minlength=num_boxes)
 
 

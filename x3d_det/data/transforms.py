@@ -144,6 +144,7 @@ class EvalTransform:
     Args:
         short_side_px: short side of the result; the long side follows, rounded down.
         center_crop_px: side of a square cut from the middle; None keeps the whole frame.
+        is_flipped: mirror clip and boxes left to right.
         mean, std: of RGB in [0, 1].
         min_visible: as in `TrainTransform`; without a crop no box is ever dropped.
     """
@@ -153,6 +154,7 @@ class EvalTransform:
         *,
         short_side_px: int,
         center_crop_px: int | None = None,
+        is_flipped: bool = False,
         mean: tuple[float, float, float] = KINETICS_MEAN,
         std: tuple[float, float, float] = KINETICS_STD,
         min_visible: float = 0.25,
@@ -164,6 +166,7 @@ class EvalTransform:
             )
         self.short_side_px = short_side_px
         self.center_crop_px = center_crop_px
+        self.is_flipped = is_flipped
         self.mean, self.std = mean, std
         self.min_visible = 0.0 if center_crop_px is None else min_visible
 
@@ -176,7 +179,9 @@ class EvalTransform:
         boxes, kept = boxes_in_window(
             boxes_norm, window, height=height, width=width, min_visible=self.min_visible
         )
-        clip_CTHW = to_unit_floats(resize_window(frames_THWC, window))
+        if self.is_flipped:
+            boxes = flip_boxes(boxes, width=window.out_width)
+        clip_CTHW = to_unit_floats(resize_window(frames_THWC, window, is_flipped=self.is_flipped))
         normalize(clip_CTHW, self.mean, self.std)
         return TransformedClip(clip_CTHW=clip_CTHW, boxes_xyxy_px=boxes, kept_N=kept)
 

@@ -6,9 +6,9 @@ batch, K actions.
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,9 @@ from x3d_det.engine.distributed import World
 from x3d_det.errors import DataError
 
 _MAX_SHOWN = 5
+_T = TypeVar("_T")
+Activation = Literal["sigmoid", "softmax"]
+"""Logits to scores: each action for itself, or one action a box."""
 
 
 class KeyframeBatch(Protocol):
@@ -35,6 +38,10 @@ class KeyframeBatch(Protocol):
     @property
     def boxes_norm(self) -> Sequence[np.ndarray]:
         """B arrays float64 (N_b, 4), fractions of the full frames; passed through."""
+
+    @property
+    def person_scores(self) -> Sequence[np.ndarray]:
+        """B arrays float64 (N_b,) in [0, 1]; passed through."""
 
     @property
     def video_ids(self) -> Sequence[str]:
@@ -59,8 +66,20 @@ class KeyframeScores:
     timestamp: float
     boxes_norm: np.ndarray
     """float64 (N_b, 4); N_b may be 0."""
+    person_scores_N: np.ndarray
+    """float64 (N_b,) in [0, 1]; how sure the person detector was."""
     scores_NK: np.ndarray
     """float64 (N_b, K) in [0, 1], not rounded."""
+
+    def boxes_above(self, threshold: float) -> "KeyframeScores":
+        """Return the keyframe with the boxes of at least this person score."""
+        kept_N = self.person_scores_N >= threshold
+        return replace(
+            self,
+            boxes_norm=self.boxes_norm[kept_N],
+            person_scores_N=self.person_scores_N[kept_N],
+            scores_NK=self.scores_NK[kept_N],
+        )
 
 
 def detect_actions(
@@ -73,6 +92,7 @@ def detect_actions(
     autocast_dtype: torch.dtype | None = None,
     num_threads: int | None = None,
     score_min: float = 0.0,
+    activation: Activation = "sigmoid",
 ) -> pd.DataFrame | None:
     """Return the detections of a whole data set on rank 0, None on other ranks.
 
@@ -91,15 +111,60 @@ def detect_actions(
         autocast_dtype: torch.bfloat16, or None for full precision.
         num_threads: of torch on the CPU for the time; None leaves them.
         score_min: rows with a lower score are left out.
+        activation: logits to scores; softmax runs over all columns.
 
     Raises:
         DataError: a keyframe came twice or not at all, a score is NaN, or an action
             id has no column; on every rank.
     """
     world = world or World()
+    scored = score_dataset(
+        model,
+        [batches],
+        num_keyframes=num_keyframes,
+        world=world,
+        autocast_dtype=autocast_dtype,
+        num_threads=num_threads,
+        activation=activation,
+    )
+    ids = sorted(action_ids)
+    return _kept_on_main(
+        world, lambda: detection_table(scored or [], action_ids=ids, score_min=score_min)
+    )
+
+
+def score_dataset(
+    model: nn.Module,
+    views: Iterable[Iterable[KeyframeBatch]],
+    *,
+    num_keyframes: int,
+    world: World | None = None,
+    autocast_dtype: torch.dtype | None = None,
+    num_threads: int | None = None,
+    activation: Activation = "sigmoid",
+) -> list[KeyframeScores] | None:
+    """Return the mean scores of a whole data set's keyframes on rank 0, None on other ranks.
+
+    Args:
+        views: this rank's batches of every view; each view has the same batches of the same
+            keyframes, shown in another way. Asked for one after another.
+        model, num_keyframes, world, autocast_dtype, num_threads, activation: as for
+            `detect_actions`.
+
+    Raises:
+        DataError: a keyframe came twice or not at all, or a score is NaN; on every rank.
+    """
+    world = world or World()
     with _threads(num_threads):
-        scored = list(
-            score_keyframes(model, batches, device=world.device, autocast_dtype=autocast_dtype)
+        scored = mean_over_views(
+            score_keyframes(
+                model,
+                batches,
+                device=world.device,
+                autocast_dtype=autocast_dtype,
+                activation=activation,
+            )
+            for batches in views
         )
     gathered = world.gather_objects(scored)
 
@@ -107,16 +172,40 @@ def detect_actions(
         assert gathered is not None
         return in_dataset_order([item for part in gathered for item in part], num_keyframes)
 
-    ids = sorted(action_ids)
-    if world.world_size == 1:
-        return detection_table(check(), action_ids=ids, score_min=score_min)
-    table: list[pd.DataFrame] = []  # stays on rank 0: others need no copy of it
+    return _kept_on_main(world, check)
 
-    def build() -> None:
-        table.append(detection_table(check(), action_ids=ids, score_min=score_min))
 
-    world.on_main(build)
-    return table[0] if table else None
+def mean_over_views(views: Iterable[Iterable[KeyframeScores]]) -> list[KeyframeScores]:
+    """Return the keyframes with the mean of their scores, added up in the order of the views.
+
+    Only the sum so far is held, whatever the number of views.
+    """
+    sums: list[KeyframeScores] = []
+    num_views = 0
+    for view in views:
+        sums = [_sum(*pair) for pair in zip(sums, view, strict=True)] if num_views else list(view)
+        num_views += 1
+    return [replace(item, scores_NK=item.scores_NK / num_views) for item in sums]
+
+
+def _sum(so_far: KeyframeScores, item: KeyframeScores) -> KeyframeScores:
+    assert so_far.index == item.index, "views must show the same keyframes in the same order"
+    assert np.array_equal(so_far.boxes_norm, item.boxes_norm), "and all of their boxes"
+    return replace(so_far, scores_NK=so_far.scores_NK + item.scores_NK)
+
+
+def weighted_by_person(scored: Iterable[KeyframeScores]) -> list[KeyframeScores]:
+    """Return the keyframes with each box's action scores times its person score."""
+    return [
+        replace(item, scores_NK=item.scores_NK * item.person_scores_N[:, None]) for item in scored
+    ]
+
+
+def _kept_on_main(world: World, compute: Callable[[], _T]) -> _T | None:
+    """Return the result on rank 0 alone, as others need no copy of it; its errors on all."""
+    results: list[_T] = []
+    world.on_main(lambda: results.append(compute()))
+    return results[0] if results else None
 
 
 @torch.no_grad()
@@ -126,6 +215,7 @@ def score_keyframes(
     *,
     device: torch.device,
     autocast_dtype: torch.dtype | None = None,
+    activation: Activation = "sigmoid",
 ) -> Iterator[KeyframeScores]:
     """Yield the scores of each keyframe in `batches`, in their order."""
     was_training = model.training
@@ -140,20 +230,34 @@ def score_keyframes(
             boxes_xyxy_px = [boxes.to(device) for boxes in batch.boxes_xyxy_px]
             with torch.no_grad(), autocast:
                 logits_NK = model(batch.clips_BCTHW.to(device), boxes_xyxy_px)
-            # float64 keeps apart what a float32 sigmoid would round to the same 1.0
-            scores_NK = logits_NK.double().sigmoid().cpu().numpy()
+            # float64 keeps apart what float32 would round to the same 1.0
+            logits_NK = logits_NK.double()
+            is_softmax = activation == "softmax"
+            scores_NK = (logits_NK.softmax(dim=1) if is_softmax else logits_NK.sigmoid()).cpu()
             first = 0
-            for index, video_id, timestamp, boxes_norm in zip(
-                batch.indices, batch.video_ids, batch.timestamps, batch.boxes_norm, strict=True
+            for index, video_id, timestamp, boxes_norm, person_scores_N in zip(
+                batch.indices,
+                batch.video_ids,
+                batch.timestamps,
+                batch.boxes_norm,
+                batch.person_scores,
+                strict=True,
             ):
                 last = first + len(boxes_norm)
-                scores = scores_NK[first:last]
+                scores = scores_NK[first:last].numpy()
                 if np.isnan(scores).any():
                     raise DataError(
                         f"video {video_id} at second {timestamp}: a score is NaN; the model's "
                         "weights or this clip hold values that are not finite."
                     )
-                yield KeyframeScores(int(index), video_id, float(timestamp), boxes_norm, scores)
+                yield KeyframeScores(
+                    index=int(index),
+                    video_id=video_id,
+                    timestamp=float(timestamp),
+                    boxes_norm=boxes_norm,
+                    person_scores_N=person_scores_N,
+                    scores_NK=scores,
+                )
                 first = last
             assert first == len(scores_NK), "the model must return one row of logits a box"
     finally:

@@ -170,9 +170,12 @@ def plan_every(
 
 
 def plan_annotated_range(
-    annotations: AvaAnnotations, *, exclusions: "pd.DataFrame | None" = None
+    annotations: AvaAnnotations,
+    *,
+    exclusions: "pd.DataFrame | None" = None,
+    interval_seconds: float = 1.0,
 ) -> KeyframePlan:
-    """Return all whole seconds from the first to the last annotated one, for every video.
+    """Return all keyframes from the first to the last annotated one, for every video.
 
     Not the annotated ones alone: a detector is also to be judged on keyframes where nobody
     is, and the list of annotated keyframes tells where people are.
@@ -180,9 +183,10 @@ def plan_annotated_range(
     Args:
         annotations: of a split.
         exclusions: keyframes to leave out.
+        interval_seconds: keyframes stand at multiples of it.
 
     Raises:
-        DataError: annotated seconds that are not whole would all be missed.
+        DataError: annotated seconds between the multiples would all be missed.
 
     Source: open-mmlab/mmaction2 issue 1268.
     """
@@ -190,14 +194,17 @@ def plan_annotated_range(
     seconds = {second for own in annotated.values() for second in own}
     if not seconds:
         raise DataError(f"{annotations.path}: names no keyframe.")
-    broken = sorted(second for second in seconds if second != int(second))
+    first = math.floor(min(seconds) / interval_seconds + 1e-6) * interval_seconds
+    grid = _grid(first, max(seconds), interval_seconds, end=math.inf)
+    broken = sorted(seconds - set(grid))
     if broken:
+        is_whole = interval_seconds == 1
+        missed_by = "whole seconds" if is_whole else f"multiples of {interval_seconds:g} s"
         raise DataError(
             f"{annotations.path}: has keyframes at broken seconds, such as "
-            f"{format_timestamp(broken[0])}, which whole seconds miss; add  --keyframes annotated"
+            f"{format_timestamp(broken[0])}, which {missed_by} miss; add  --keyframes annotated"
         )
-    grid = range(int(min(seconds)), int(max(seconds)) + 1)
-    return _listed({video_id: map(float, grid) for video_id in annotated}, exclusions, ())
+    return _listed(dict.fromkeys(annotated, grid), exclusions, ())
 
 
 def plan_annotated(

@@ -8,16 +8,17 @@ import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from x3d_det.boxes import clip_boxes, px_to_norm
 from x3d_det.data.clips import FrameSource
 from x3d_det.errors import DataError, VideoError, X3DDetError
+from x3d_det.io.film_time import FilmTime
 from x3d_det.keyframes import Keyframe
 from x3d_det.persons.journal import (
     CORNER_DECIMALS,
@@ -65,6 +66,7 @@ def run_shard(
     output_dir: Path,
     shard: Shard,
     video_start_seconds: float,
+    video_starts: Mapping[str, float] | None = None,
     batch_size: int,
     resume: bool = False,
     progress_threshold: float = 0.8,
@@ -81,6 +83,7 @@ def run_shard(
         output_dir: folder of the journals.
         shard: which part of the plan.
         video_start_seconds: second of the film at which the source's files start.
+        video_starts: the same for single videos, by video id.
         batch_size: frames a call of the detector, 1 to `KEYFRAMES_PER_PIECE`.
         resume: go on with an earlier run.
         progress_threshold: score from which the progress line counts a person.
@@ -91,11 +94,14 @@ def run_shard(
         X3DDetError: no memory for a batch, no space on the disk, or the shard is at work.
     """
     assert 1 <= batch_size <= KEYFRAMES_PER_PIECE
-    settings = {
+    settings: dict[str, Any] = {
         "keyframes": plan.identity,
         "video_start_seconds": video_start_seconds,
         "detector": dict(detector.settings),
     }
+    if video_starts:
+        settings["video_starts"] = dict(video_starts)
+    time = FilmTime(start_seconds=video_start_seconds, starts=video_starts or {})
     keyframes = shard_keyframes(plan, shard)
     with PersonJournal(
         output_dir, shard, settings=settings, keyframes=keyframes, resume=resume
@@ -110,7 +116,7 @@ def run_shard(
             ]
             unreadable = _go_through(
                 pieces,
-                _Frames(source, video_start_seconds),
+                _Frames(source, time),
                 detector,
                 journal,
                 line,
@@ -234,9 +240,9 @@ def normalised_rows(
 class _Frames:
     """Reads the frames of keyframes, and tells seconds outside a video from a broken video."""
 
-    def __init__(self, source: FrameSource, start_seconds: float) -> None:
+    def __init__(self, source: FrameSource, time: FilmTime) -> None:
         self._source = source
-        self._start_seconds = start_seconds
+        self._time = time
 
     def decode(self, pieces: Sequence[Piece]) -> Iterator[_Decoded | _Unreadable]:
         """Yield the pieces decoded; a video ends at its first error."""
@@ -260,7 +266,8 @@ class _Frames:
                 # Broken, or all of the group is outside the video: the file's first frame, asked
                 # for besides, can then be read and the rest is marked as outside.
                 num_extra = 1
-                clip = self._source.read(piece.video_id, np.array([self._start_seconds, *group]))
+                first = self._time.start_of(piece.video_id)
+                clip = self._source.read(piece.video_id, np.array([first, *group]))
             for frame_HWC, is_outside in zip(
                 clip.frames_THWC[num_extra:], clip.clamped_T[num_extra:], strict=True
             ):

@@ -10,6 +10,7 @@ import pandas as pd
 
 from x3d_det.errors import DataError
 from x3d_det.io.ava_csv import write_proposals
+from x3d_det.io.film_time import FilmTime
 from x3d_det.keyframes import Keyframe
 from x3d_det.persons.journal import (
     CORNER_DECIMALS,
@@ -149,11 +150,16 @@ def shard_keyframes(plan: KeyframePlan, shard: Shard) -> dict[Keyframe, None]:
     }
 
 
-def write_person_boxes(run: ShardedRun, path: Path) -> None:
+def write_person_boxes(run: ShardedRun, path: Path, *, time: FilmTime | None = None) -> None:
     """Write the boxes of a run in the form of LFB and PySlowFast: whole, or not at all.
 
     Rows stand by video, second and falling score; corners have five decimals, scores six at
     most. How many shards there were, and how often they were killed, changes no byte.
+
+    Args:
+        run: what was found.
+        path: the csv.
+        time: of the data set that the boxes are for, which may count frames; None: seconds.
 
     Raises:
         X3DDetError: the disk is full.
@@ -169,6 +175,8 @@ def write_person_boxes(run: ShardedRun, path: Path) -> None:
     rows = pd.DataFrame(np.concatenate(tables), columns=_COLUMNS)
     rows.insert(0, "timestamp", np.array(seconds, np.float64))
     rows.insert(0, "video_id", np.array(videos, dtype=object))
+    if time is not None:
+        rows = time.as_written(rows)
     write_proposals(rows, path, decimals=CORNER_DECIMALS)
 
 
@@ -194,8 +202,9 @@ class PersonSummary:
     def lines(self) -> list[str]:
         """Return the summary in words, a hint added where half of the keyframes have nobody."""
         found = [
-            f"{self.num_keyframes:,} keyframes of {self.num_videos:,} videos: {self.num_boxes:,} "
-            f"boxes, {self.num_persons:,} of them above {self.threshold:g}",
+            f"{self.num_keyframes:,} keyframes of {self.num_videos:,} "
+            f"video{'s' * (self.num_videos != 1)}: {self.num_boxes:,} boxes, {self.num_persons:,} "
+            f"of them above {self.threshold:g}",
             *self._without_lines(),
         ]
         if self.outside:
