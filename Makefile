@@ -1,6 +1,7 @@
 # make demo   trains, scores and draws X3D on a generated AVA
-# make test   lints, then runs every test
-# Both make .venv first; PYTHON=python3.12 chooses the interpreter.
+# make test   lints, then runs the tests but for the slow ones
+# make test-slow   runs those: whole runs, kills, ranks that hang; CI runs both
+# All make .venv first; PYTHON=python3.12 chooses the interpreter.
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,7 +14,7 @@ CONFIG := configs/x3d_xs_ava_mini.yaml
 MINI_OPTIONS :=
 SETTINGS :=
 
-.PHONY: demo test lint format clean
+.PHONY: demo test test-slow lint format clean
 
 demo: $(DEMO)/videos/.drawn
 	@echo
@@ -26,7 +27,10 @@ demo: $(DEMO)/videos/.drawn
 	@ls $(DEMO)/videos | sed 's/^/    /'
 
 test: $(READY) lint
-	$(RUN) -m pytest -n 2 --dist worksteal tests
+	$(RUN) -m pytest -n 2 --dist worksteal -m "not slow" tests
+
+test-slow: $(READY)
+	$(RUN) -m pytest -n 2 --dist worksteal -m slow tests
 
 lint: $(READY)
 	$(RUN) -m ruff format --check .

@@ -136,6 +136,7 @@ def small() -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_the_page_leads_from_an_export_to_a_scored_model(
     page: Page, small: list[str], detector_weights: Path
 ):

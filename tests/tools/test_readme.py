@@ -52,6 +52,7 @@ def test_make_test_runs_lint_and_pytest(repository):
     )
     assert done.returncode == 0, done.stderr
     assert all(tool in done.stdout for tool in ("ruff check", "mypy", "pytest"))
+    assert "make test-slow" in (repository / ".ci" / "run").read_text()
 
 
 @pytest.mark.slow

@@ -155,3 +155,27 @@ def test_real_clips_go_through_the_whole_path(trained, settings, run_tool, share
     )
     assert drawn.returncode == 0, drawn.stderr
     assert {path.stem for path in (tmp_path / "drawn").glob("*.mp4")} >= {"chaplin", "bedroom"}
+
+
+def test_views_and_thresholds_are_options_of_the_command(trained, settings, run_tool, tmp_path):
+    command = ("evaluate_ava.py", *settings, "--checkpoint", trained / "model.safetensors")
+    viewed = run_tool(
+        *command,
+        *("--set", "evaluation.flip=true", "--set", "evaluation.short_sides=[64, 96]"),
+        *("--output-dir", tmp_path / "viewed"),
+    )
+    assert viewed.returncode == 0, viewed.stderr
+    assert "view 4 of 4: 96 px, mirrored" in viewed.stderr
+    assert (tmp_path / "viewed" / "report.html").stat().st_size > 50_000  # pictures inside
+    swept = run_tool(
+        *command,
+        *("--set", "boxes.evaluate=detected", "--sweep-thresholds", "0.3,0.8"),
+        *("--output-dir", tmp_path / "swept"),
+    )
+    assert swept.returncode == 0, swept.stderr
+    sweep = json.loads((tmp_path / "swept" / "threshold_sweep.json").read_text())
+    assert [row["threshold"] for row in sweep["thresholds"]] == [0.3, 0.8]
+    assert sweep["thresholds"][0]["num_boxes"] > sweep["thresholds"][1]["num_boxes"]
+    refused = run_tool(*command, "--sweep-thresholds", "0.3,high", "--output-dir", tmp_path / "no")
+    assert refused.returncode == 2
+    assert "'0.3,high': write person scores as" in refused.stderr
