@@ -1,7 +1,7 @@
 """Time and memory of the AVA evaluator on five million detections, reading included.
 
     python benchmarks/evaluate_ava.py [--repeats 3] [--data-dir DIR] [--output FILE] \\
-        [--format csv,parquet,npz] [--rules pyslowfast ... | all]
+        [--format csv,parquet,npz] [--rules pyslowfast ... | all | report]
 
 Makes (once, in `--data-dir` or a temporary folder) an annotation file of some 50,000
 keyframes and a result file with 60 scores for each of 83,303 boxes, from the real
@@ -11,7 +11,8 @@ imports the package, reads both files and evaluates them; time is taken from its
 its end ("no import": without the start of Python and its imports), and the formats and
 rule sets take turns. All formats must give the same bits. A
 subset is checked against the loops of tests/evaluation/ava_oracle.py. `--rules all` times
-the comparison of all rule sets. Nothing is written into the repository.
+the comparison of all rule sets, `--rules report` the command with report.html and all its
+files. Nothing is written into the repository.
 """
 
 import argparse
@@ -35,22 +36,29 @@ SUBSET_BOXES = 400
 _FORMATS = ("csv", "parquet", "npz")
 
 _CHILD = """
-import json, re, resource, sys, time
+import contextlib, io, json, re, resource, sys, tempfile, time
 start = time.perf_counter()
 from pathlib import Path
 from x3d_det.evaluation import compare_files, evaluate_files
 imported = time.perf_counter()
-if sys.argv[3] == "all":
-    reports = [outcome.report for outcome in compare_files(*sys.argv[1:3]).outcomes]
+if sys.argv[3] == "report":
+    sys.path.insert(0, "tools")
+    from evaluate_ava import main
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        files = ["--annotations", sys.argv[1], "--detections", sys.argv[2]]
+        assert main([*files, "--output-dir", folder]) == 0
+        reports = [json.loads(Path(folder, "report.json").read_text())]
+elif sys.argv[3] == "all":
+    reports = [outcome.report.to_dict() for outcome in compare_files(*sys.argv[1:3]).outcomes]
 else:
-    reports = [evaluate_files(*sys.argv[1:3], rules=sys.argv[3])]
+    reports = [evaluate_files(*sys.argv[1:3], rules=sys.argv[3]).to_dict()]
 scored = time.perf_counter()
 usage = resource.getrusage(resource.RUSAGE_SELF)
 # Its peak would count the parent, whose memory this process began with.
 peak_kb = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 print(json.dumps({
-    "mAP": [report.mean_ap for report in reports],
-    "per_class": [report.to_dict()["per_class"] for report in reports],
+    "mAP": [report["mAP"] for report in reports],
+    "per_class": [report["per_class"] for report in reports],
     "import_seconds": imported - start,
     "score_seconds": scored - imported,
     "user_seconds": usage.ru_utime,
@@ -69,7 +77,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--boxes", type=int, default=NUM_BOXES, help="detected boxes")
     parser.add_argument("--data-dir", type=Path, help="keep the generated files here")
     parser.add_argument("--shared", type=Path, default=REPOSITORY.parent / "shared")
-    parser.add_argument("--rules", nargs="+", default=list(RULES), choices=[*RULES, "all"])
+    parser.add_argument(
+        "--rules", nargs="+", default=list(RULES), choices=[*RULES, "all", "report"]
+    )
     parser.add_argument("--format", default="csv,parquet,npz", help="of the detections")
     parser.add_argument("--output", type=Path, help="write the JSON here too")
     arguments = parser.parse_args(argv)
@@ -148,6 +158,7 @@ def run_once(annotations: Path, detections: Path, rules: str) -> dict:
         capture_output=True,
         text=True,
         env=environment,
+        cwd=REPOSITORY,
     )
     seconds = time.perf_counter() - start
     return {"wall_seconds": seconds, **json.loads(done.stdout)}
