@@ -21,7 +21,7 @@ demo: $(DEMO)/videos/.drawn
 	@echo "The demo wrote:"
 	@echo "  $(DEMO)/train/model.safetensors       the trained detector"
 	@echo "  $(DEMO)/train/curves.png              loss, learning rate and frame-mAP over the training"
-	@echo "  $(DEMO)/annotated_boxes/              report.json, per_class.csv and .png with annotated boxes"
+	@echo "  $(DEMO)/annotated_boxes/              report.html says why the score is what it is; json, csv, png"
 	@echo "  $(DEMO)/detected_boxes/               the same with detected boxes"
 	@echo "  $(DEMO)/videos/                       drawn videos and a contact sheet:"
 	@ls $(DEMO)/videos | sed 's/^/    /'
