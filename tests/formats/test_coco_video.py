@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from x3d_det.errors import DataError
 from x3d_det.formats.exports.coco_video import read_coco_video
+from x3d_det.formats.exports.imported import ImportOptions
 from x3d_det.io.label_map import LabelMap
 
 CATEGORIES = [{"id": 4, "name": "sit"}, {"id": 9, "name": "walk"}]
@@ -23,7 +24,7 @@ def _path(tmp_path, content):
 
 
 def _read(tmp_path, content, **options):
-    return read_coco_video(_path(tmp_path, content), **options)
+    return read_coco_video(_path(tmp_path, content), ImportOptions(**options))
 
 
 def _rows(imported):

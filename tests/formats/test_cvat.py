@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from x3d_det.errors import DataError, VideoError
 from x3d_det.formats.exports.cvat import read_cvat
+from x3d_det.formats.exports.imported import ImportOptions
 from x3d_det.io.ava_csv import read_annotations, write_annotations
 from x3d_det.io.label_map import LabelMap
 
@@ -68,7 +69,7 @@ def _file(tmp_path, text, name="a.xml"):
 
 def _read(tmp_path, text, **options):
     options.setdefault("fps", _fps(30))
-    return read_cvat(_file(tmp_path, text), **options)
+    return read_cvat(_file(tmp_path, text), ImportOptions(**options))
 
 
 def _rows(imported):
@@ -388,7 +389,7 @@ def test_zip_gives_the_same_and_the_table_reads_back(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("annotations.xml", text)
         archive.writestr("images/frame_000000.xml", "<other/>")
-    packed = read_cvat(tmp_path / "a.zip", fps=_fps(30))
+    packed = read_cvat(tmp_path / "a.zip", ImportOptions(fps=_fps(30)))
     assert _rows(packed) == _rows(plain)
     write_annotations(plain.annotations, tmp_path / "out.csv")
     again = read_annotations(tmp_path / "out.csv", action_ids=plain.label_map.action_ids)
@@ -530,7 +531,7 @@ def test_files_that_are_no_xml(tmp_path):
     deep = "<annotations>" + "<a>" * 100 + "</a>" * 100 + "</annotations>"
     assert "deeper than 64 elements" in _error(tmp_path, deep)
     with pytest.raises(DataError, match=r"cannot read .*absent\.xml: No such file"):
-        read_cvat(tmp_path / "absent.xml", fps=_fps(30))
+        read_cvat(tmp_path / "absent.xml", ImportOptions(fps=_fps(30)))
 
 
 def test_zips_that_cannot_be_read(tmp_path, monkeypatch):
@@ -539,7 +540,7 @@ def test_zips_that_cannot_be_read(tmp_path, monkeypatch):
             for name, content in members.items():
                 archive.writestr(name.replace("__", "."), content)
         with pytest.raises(DataError) as caught:
-            read_cvat(tmp_path / "a.zip", fps=_fps(30))
+            read_cvat(tmp_path / "a.zip", ImportOptions(fps=_fps(30)))
         return str(caught.value)
 
     assert "holds 0 files that end in .xml (none)" in packed(a__txt="")
@@ -548,13 +549,13 @@ def test_zips_that_cannot_be_read(tmp_path, monkeypatch):
     assert "a.zip/a.xml holds 1,001 bytes; at most 1,000 are read" in packed(a__xml=" " * 1001)
     (tmp_path / "b.xml").write_text(" " * 1001)
     with pytest.raises(DataError, match="holds 1,001 bytes"):
-        read_cvat(tmp_path / "b.xml", fps=_fps(30))
+        read_cvat(tmp_path / "b.xml", ImportOptions(fps=_fps(30)))
     damaged = bytearray((tmp_path / "a.zip").read_bytes())
     damaged[45] ^= 0xFF
     monkeypatch.undo()
     (tmp_path / "a.zip").write_bytes(bytes(damaged))
     with pytest.raises(DataError, match="cannot be unpacked"):
-        read_cvat(tmp_path / "a.zip", fps=_fps(30))
+        read_cvat(tmp_path / "a.zip", ImportOptions(fps=_fps(30)))
 
 
 # Mutations

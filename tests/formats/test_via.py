@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from x3d_det.errors import DataError
+from x3d_det.formats.exports.imported import ImportOptions
 from x3d_det.formats.exports.via import read_via
 from x3d_det.io.label_map import LabelMap
 
@@ -29,7 +30,7 @@ def _path(tmp_path, content, name="a.json"):
 def _read(tmp_path, content, **options):
     options.setdefault("fps", lambda video_id: 30)
     options.setdefault("frame_size", _size)
-    return read_via(_path(tmp_path, content), **options)
+    return read_via(_path(tmp_path, content), ImportOptions(**options))
 
 
 def _rows(imported):

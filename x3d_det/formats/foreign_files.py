@@ -21,6 +21,13 @@ MAX_FILE_BYTES = 1 << 30
 """Larger files, unpacked, are refused: a zip of 1 MB may hold 1 GB of blanks."""
 
 _SHOWN_FAULTS = 20
+_UNPACKING_FAULTS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,  # packed by a method that Python's zipfile does not know
+    RuntimeError,  # locked with a password
+)
 _WHOLE = re.compile(r"[+-]?\d{1,15}", re.ASCII)
 
 
@@ -103,7 +110,7 @@ def open_foreign(path: str | os.PathLike[str], *, suffix: str) -> IO[bytes]:
             return open(path, "rb")
         with zipfile.ZipFile(path) as archive, archive.open(_member(path, archive, suffix)) as file:
             return io.BytesIO(file.read(MAX_FILE_BYTES))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except _UNPACKING_FAULTS as error:
         raise DataError(
             f"{path} cannot be unpacked ({error}); export it again, or unpack it by hand."
         ) from error

@@ -9,7 +9,7 @@ from x3d_det.errors import DataError
 from x3d_det.formats.ava import read_result_ground_truth
 from x3d_det.formats.coco import read_coco
 from x3d_det.formats.coco_persons import read_coco_persons
-from x3d_det.formats.exports.imported import ImportedAnnotations, ImportReader
+from x3d_det.formats.exports.imported import ImportedAnnotations, ImportOptions, ImportReader
 from x3d_det.formats.frame_lists import frame_list_of_folder, read_frame_list
 from x3d_det.formats.keyframe_lists import (
     keyframes_at,
@@ -65,20 +65,18 @@ def load_export(read: ImportReader) -> Reader:
     """Return the loader of an annotation tool's export."""
 
     def load(path: Path, options: ConvertOptions) -> Loaded:
-        return _imported(
-            read(
-                path,
-                fps=options.find_fps(),
-                frame_size=options.find_frame_size(),
-                keyframe_interval_seconds=options.keyframe_interval_seconds,
-                video_start_seconds=options.video_start_seconds or 0.0,
-                video_id=options.video_id,
-                label_map=options.label_map,
-                person_label=options.person_label,
-                action_attribute=options.action_attribute,
-                first_frame_number=options.first_frame_number,
-            )
+        wanted = ImportOptions(
+            fps=options.find_fps(),
+            frame_size=options.find_frame_size(),
+            keyframe_interval_seconds=options.keyframe_interval_seconds,
+            video_start_seconds=options.video_start_seconds or 0.0,
+            video_id=options.video_id,
+            label_map=options.label_map,
+            person_label=options.person_label,
+            action_attribute=options.action_attribute,
+            first_frame_number=options.first_frame_number,
         )
+        return _imported(read(path, wanted))
 
     return load
 

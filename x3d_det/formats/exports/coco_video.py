@@ -23,8 +23,7 @@ from pathlib import PurePosixPath
 from x3d_det.errors import did_you_mean
 from x3d_det.formats.exports.builder import AnnotationBuilder
 from x3d_det.formats.exports.imported import (
-    FrameRate,
-    FrameSize,
+    DEFAULT_OPTIONS,
     ImportedAnnotations,
     ImportOptions,
 )
@@ -37,7 +36,7 @@ from x3d_det.formats.exports.names import (
 )
 from x3d_det.formats.foreign_files import FileFault, read_text, short
 from x3d_det.formats.json_files import JsonValue, parse_json
-from x3d_det.io.label_map import MAX_ACTION_ID, LabelMap
+from x3d_det.io.label_map import MAX_ACTION_ID
 
 _NO_ACTIONS = {"occluded", "outside", "keyframe", "truncated", "difficult", "iscrowd", "rotation"}
 """Attributes that annotation tools add of themselves."""
@@ -46,48 +45,20 @@ _MAX_LENGTH = 1_000_000
 
 
 def read_coco_video(
-    path: str | PathLike[str],
-    *,
-    fps: FrameRate | None = None,
-    frame_size: FrameSize | None = None,
-    keyframe_interval_seconds: float | None = None,
-    video_start_seconds: float = 0.0,
-    video_id: str | None = None,
-    label_map: LabelMap | None = None,
-    person_label: str | None = None,
-    action_attribute: str | None = None,
-    first_frame_number: int = 0,
+    path: str | PathLike[str], options: ImportOptions = DEFAULT_OPTIONS
 ) -> ImportedAnnotations:
     """Return the annotations of a COCO-like json of videos.
 
     Args:
         path: the json, or the zip with it.
-        fps: as in `ImportReader`, where `videos[].fps` does not state it: the rate at which
-            the frame numbers count.
-        frame_size: as in `ImportReader`, where images and videos do not state it.
-        keyframe_interval_seconds: as in `ImportReader`; None is 1.
-        video_start_seconds: as in `ImportReader`.
-        video_id: as in `ImportReader`; None takes the last part of `videos[].name`.
-        label_map: as in `ImportReader`; None keeps the categories' ids where they are the
-            actions and 1 or more.
-        person_label: as in `ImportReader`; boxes of other categories are left out.
-        action_attribute: as in `ImportReader`.
-        first_frame_number: as in `ImportReader`.
+        options: `fps` and `frame_size` are asked where `videos[]` and images do not state them;
+            `video_id` None takes the last part of `videos[].name`; `label_map` None keeps the
+            categories' ids where they are the actions and 1 or more; boxes of other categories
+            than `person_label` are left out.
 
     Raises:
         DataError: as in `ImportReader`.
     """
-    options = ImportOptions(
-        fps=fps,
-        frame_size=frame_size,
-        keyframe_interval_seconds=keyframe_interval_seconds,
-        video_start_seconds=video_start_seconds,
-        video_id=video_id,
-        label_map=label_map,
-        person_label=person_label,
-        action_attribute=action_attribute,
-        first_frame_number=first_frame_number,
-    )
     builder = AnnotationBuilder(path, options)
     text = read_text(path, suffix=".json")
     with builder.faults.collecting():

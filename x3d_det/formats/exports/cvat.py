@@ -31,8 +31,7 @@ from os import PathLike
 from x3d_det.formats.exports.builder import AnnotationBuilder
 from x3d_det.formats.exports.cvat_meta import ActionRule, CvatTask, parse_meta
 from x3d_det.formats.exports.imported import (
-    FrameRate,
-    FrameSize,
+    DEFAULT_OPTIONS,
     ImportedAnnotations,
     ImportOptions,
 )
@@ -40,23 +39,12 @@ from x3d_det.formats.exports.keyframes import nearest_to_keyframes
 from x3d_det.formats.exports.names import frame_of_image, is_person_attribute, parse_person
 from x3d_det.formats.exports.xml_elements import XmlElement, iter_xml
 from x3d_det.formats.foreign_files import AlreadyTold, FileFault, short
-from x3d_det.io.label_map import LabelMap
 
 Corners = tuple[float, float, float, float]
 
 
 def read_cvat(
-    path: str | PathLike[str],
-    *,
-    fps: FrameRate | None = None,
-    frame_size: FrameSize | None = None,
-    keyframe_interval_seconds: float | None = None,
-    video_start_seconds: float = 0.0,
-    video_id: str | None = None,
-    label_map: LabelMap | None = None,
-    person_label: str | None = None,
-    action_attribute: str | None = None,
-    first_frame_number: int = 0,
+    path: str | PathLike[str], options: ImportOptions = DEFAULT_OPTIONS
 ) -> ImportedAnnotations:
     """Return the annotations of a CVAT export, of a task, a job or a project.
 
@@ -64,31 +52,13 @@ def read_cvat(
 
     Args:
         path: `annotations.xml`, or the zip with it.
-        fps: as in `ImportReader`, always needed.
-        frame_size: as in `ImportReader`; CVAT states it.
-        keyframe_interval_seconds: as in `ImportReader`; None is 1.
-        video_start_seconds: as in `ImportReader`.
-        video_id: as in `ImportReader`; None takes the file's name (`source`), the task's
-            name, or what the images' names begin with.
-        label_map: as in `ImportReader`.
-        person_label: as in `ImportReader`.
-        action_attribute: as in `ImportReader`; a checkbox's action is its own name.
-        first_frame_number: as in `ImportReader`; for the names of images alone.
+        options: `fps` is always needed; `video_id` None takes the file's name (`source`), the
+            task's name, or what the images' names begin with; `first_frame_number` is for the
+            names of images alone. A checkbox's action is its own name.
 
     Raises:
         DataError: as in `ImportReader`.
     """
-    options = ImportOptions(
-        fps=fps,
-        frame_size=frame_size,
-        keyframe_interval_seconds=keyframe_interval_seconds,
-        video_start_seconds=video_start_seconds,
-        video_id=video_id,
-        label_map=label_map,
-        person_label=person_label,
-        action_attribute=action_attribute,
-        first_frame_number=first_frame_number,
-    )
     return _CvatImport(path, options).read()
 
 

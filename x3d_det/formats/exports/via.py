@@ -23,8 +23,7 @@ from os import PathLike
 from x3d_det.errors import DataError
 from x3d_det.formats.exports.builder import AnnotationBuilder
 from x3d_det.formats.exports.imported import (
-    FrameRate,
-    FrameSize,
+    DEFAULT_OPTIONS,
     ImportedAnnotations,
     ImportOptions,
 )
@@ -39,58 +38,28 @@ from x3d_det.formats.exports.names import (
 from x3d_det.formats.exports.via_files import ViaAttribute, ViaExport, ViaRegion, parse_via
 from x3d_det.formats.foreign_files import FileFault, read_text, short
 from x3d_det.formats.json_files import JsonValue
-from x3d_det.io.label_map import LabelMap
 
 _SAME_INSTANT_SECONDS = 0.01
 """Boxes of VIA 3 this close in time were drawn on one frame (less than a frame at 60 fps)."""
 
 
 def read_via(
-    path: str | PathLike[str],
-    *,
-    fps: FrameRate | None = None,
-    frame_size: FrameSize | None = None,
-    keyframe_interval_seconds: float | None = None,
-    video_start_seconds: float = 0.0,
-    video_id: str | None = None,
-    label_map: LabelMap | None = None,
-    person_label: str | None = None,
-    action_attribute: str | None = None,
-    first_frame_number: int = 0,
+    path: str | PathLike[str], options: ImportOptions = DEFAULT_OPTIONS
 ) -> ImportedAnnotations:
     """Return the annotations of a VIA project or export.
 
     Args:
         path: json or csv.
-        fps: as in `ImportReader`; for images alone.
-        frame_size: as in `ImportReader`, always needed.
-        keyframe_interval_seconds: as in `ImportReader`; None is 1 for images, and 0, the
-            stated seconds, for videos.
-        video_start_seconds: as in `ImportReader`.
-        video_id: as in `ImportReader`; None takes the names of the files.
-        label_map: as in `ImportReader`.
-        person_label: must be None: VIA has no labels beside its attributes.
-        action_attribute: as in `ImportReader`.
-        first_frame_number: as in `ImportReader`.
+        options: `frame_size` is always needed, `fps` for images alone; `person_label` must be
+            None: VIA has no labels beside its attributes.
 
     Raises:
-        DataError: as in `ImportReader`; or `person_label` is given.
+        DataError: as in `ImportReader`; or a `person_label` is given.
     """
-    options = ImportOptions(
-        fps=fps,
-        frame_size=frame_size,
-        keyframe_interval_seconds=keyframe_interval_seconds,
-        video_start_seconds=video_start_seconds,
-        video_id=video_id,
-        label_map=label_map,
-        person_label=person_label,
-        action_attribute=action_attribute,
-        first_frame_number=first_frame_number,
-    )
-    if person_label is not None:
+    if options.person_label is not None:
         raise DataError(
-            f"person_label is {short(person_label)}, but VIA has no labels; leave it out, and "
-            "name the attribute of the actions if need be."
+            f"person_label is {short(options.person_label)}, but VIA has no labels; leave it out, "
+            "and name the attribute of the actions if need be."
         )
     builder = AnnotationBuilder(path, options)
     text = read_text(path, suffix=".json")
