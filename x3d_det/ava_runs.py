@@ -57,7 +57,7 @@ from x3d_det.evaluation.analysis import explain_evaluation
 from x3d_det.io.ava_write import write_detections
 from x3d_det.io.files import atomic_write
 from x3d_det.io.weights import load_model, load_weights
-from x3d_det.models import ActionDetector
+from x3d_det.models import X3DDetector
 from x3d_det.models.fused import fuse_for_inference
 from x3d_det.score_page import write_score
 
@@ -107,7 +107,7 @@ def train_on_ava(config: ExperimentConfig, output_dir: Path, *, resume: bool) ->
         )
 
     def evaluate(model_for_use: nn.Module, epoch: int) -> Mapping[str, float]:
-        assert isinstance(model_for_use, ActionDetector)
+        assert isinstance(model_for_use, X3DDetector)
         evaluated = score_on_ava(config, model_for_use, scoring, world)
         return {"mAP": evaluated.report.mean_ap} if evaluated is not None else {}
 
@@ -179,7 +179,7 @@ def _write_explained(
 
 def load_for_scoring(
     config: ExperimentConfig, checkpoint: Path
-) -> tuple[ActionDetector, EvaluationData, World]:
+) -> tuple[X3DDetector, EvaluationData, World]:
     """Return the model of a checkpoint in eval mode, what it is scored on, and the ranks.
 
     Raises:
@@ -198,7 +198,7 @@ def load_for_scoring(
 
 
 def score_on_ava(
-    config: ExperimentConfig, model: ActionDetector, data: EvaluationData, world: World
+    config: ExperimentConfig, model: X3DDetector, data: EvaluationData, world: World
 ) -> Evaluated | None:
     """Return report and detections of a model in eval mode on rank 0, None on other ranks."""
     started = time.perf_counter()
@@ -211,7 +211,7 @@ def score_on_ava(
 
 
 def score_boxes(
-    config: ExperimentConfig, model: ActionDetector, data: EvaluationData, world: World
+    config: ExperimentConfig, model: X3DDetector, data: EvaluationData, world: World
 ) -> list[KeyframeScores] | None:
     """Return the scores of all boxes over all views on rank 0, None on other ranks."""
     fused = fuse_for_inference(model, dtype=evaluation_dtype(config)).to(world.device)

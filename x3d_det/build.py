@@ -51,7 +51,7 @@ from x3d_det.evaluation.rules import rules_named
 from x3d_det.io.ava_csv import AvaAnnotations
 from x3d_det.io.frame_folder import FrameFolderReader
 from x3d_det.io.weights import WeightsReport, load_model, load_weights
-from x3d_det.models import X3D_SPECS, ActionDetector, X3DSpec, build_detector
+from x3d_det.models import X3D_SPECS, X3DDetector, X3DSpec, build_detector
 
 _DTYPES = {"none": None, "float32": None, "bfloat16": torch.bfloat16}
 
@@ -92,7 +92,7 @@ def build_spec(model: ModelConfig) -> X3DSpec:
     return replace(X3D_SPECS[model.name], **factors)
 
 
-def build_model(config: ExperimentConfig, device: torch.device | str = "cpu") -> ActionDetector:
+def build_model(config: ExperimentConfig, device: torch.device | str = "cpu") -> X3DDetector:
     """Return the detector with fresh weights of the config's seed, in its fast memory layout."""
     dataset = config.dataset
     num_actions = dataset.num_classes  # the label map is read where it alone can tell

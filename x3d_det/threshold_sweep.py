@@ -15,7 +15,7 @@ from x3d_det.engine import World, end_world
 from x3d_det.engine.infer import KeyframeScores
 from x3d_det.errors import ConfigError
 from x3d_det.io.files import atomic_write
-from x3d_det.models import ActionDetector
+from x3d_det.models import X3DDetector
 
 _logger = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ def at_lowest_threshold(config: ExperimentConfig, thresholds: Sequence[float]) -
 
 def sweep_thresholds(
     config: ExperimentConfig,
-    model: ActionDetector,
+    model: X3DDetector,
     data: EvaluationData,
     world: World,
     thresholds: Sequence[float],

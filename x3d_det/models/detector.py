@@ -12,7 +12,7 @@ from x3d_det.models.roi_head import ActionRoIHead, check_boxes
 from x3d_det.models.x3d import X3D, X3DSpec
 
 
-class ActionDetector(nn.Module):
+class X3DDetector(nn.Module):
     """Clips and person boxes in, one independent logit per box and action out.
 
     Args:
@@ -53,7 +53,7 @@ def build_detector(
     roi_size: int = 7,
     dropout: float = 0.5,
     zero_init_residual: bool = True,
-) -> ActionDetector:
+) -> X3DDetector:
     """Return a detector with fresh weights.
 
     Args:
@@ -74,4 +74,4 @@ def build_detector(
         roi_size=roi_size,
         dropout=dropout,
     )
-    return ActionDetector(backbone, roi_head)
+    return X3DDetector(backbone, roi_head)

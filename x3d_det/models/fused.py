@@ -25,7 +25,7 @@ from x3d_det.models.depthwise import (
     join_even_odd,
     split_even_odd,
 )
-from x3d_det.models.detector import ActionDetector
+from x3d_det.models.detector import X3DDetector
 from x3d_det.models.layers import Bottleneck, SqueezeExcitation, Stem
 from x3d_det.models.roi_head import ActionRoIHead, check_boxes
 from x3d_det.models.x3d import X3D, ClassificationHead, X3DClassifier, check_clips
@@ -34,7 +34,7 @@ FUSED_DTYPES = (torch.float32, torch.bfloat16)
 
 
 def fuse_for_inference(
-    model: ActionDetector | X3DClassifier, *, dtype: torch.dtype = torch.float32
+    model: X3DDetector | X3DClassifier, *, dtype: torch.dtype = torch.float32
 ) -> "FusedDetector | FusedClassifier":
     """Return a copy of the model, for inference alone, called as the model is.
 
@@ -54,7 +54,7 @@ def fuse_for_inference(
     """
     if dtype not in FUSED_DTYPES:
         raise ValueError(f"dtype is {dtype}; it must be torch.float32 or torch.bfloat16.")
-    if isinstance(model, ActionDetector):
+    if isinstance(model, X3DDetector):
         return FusedDetector(model, dtype).eval()
     if isinstance(model, X3DClassifier):
         return FusedClassifier(model, dtype).eval()
@@ -62,9 +62,9 @@ def fuse_for_inference(
 
 
 class FusedDetector(nn.Module):
-    """What `fuse_for_inference` makes of an `ActionDetector`."""
+    """What `fuse_for_inference` makes of an `X3DDetector`."""
 
-    def __init__(self, model: ActionDetector, dtype: torch.dtype) -> None:
+    def __init__(self, model: X3DDetector, dtype: torch.dtype) -> None:
         super().__init__()
         self.backbone = FusedX3D(model.backbone, dtype)
         self.conv5 = _fold_conv5(model.head, dtype)
@@ -72,7 +72,7 @@ class FusedDetector(nn.Module):
 
     @torch.no_grad()
     def forward(self, clips_BCTHW: Tensor, boxes_xyxy_px: Sequence[Tensor]) -> Tensor:
-        """Return the logits (N, K) in float32; arguments and errors as of `ActionDetector`."""
+        """Return the logits (N, K) in float32; arguments and errors as of `X3DDetector`."""
         check_boxes(boxes_xyxy_px, num_clips=clips_BCTHW.shape[0])
         height_px, width_px = clips_BCTHW.shape[-2:]
         with torch.autocast(clips_BCTHW.device.type, enabled=False):
