@@ -41,8 +41,10 @@ setup(
         "requests>=2.31",
         "defusedxml>=0.7.1",
         "Jinja2>=3.1",
+        "scipy>=1.11",
     ],
     extras_require={
+        "track": ["trackers>=2.6"],
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3.5",
@@ -54,6 +56,7 @@ setup(
             "types-PyYAML",
             "types-requests",
             "types-defusedxml",
+            "scipy-stubs",
             "pytorchvideo==0.1.5",  # the peer whose X3D ours must equal
         ],
         "benchmarks": ["pytorchvideo==0.1.5", "openvino>=2024.6"],
