@@ -79,6 +79,13 @@ def test_a_person_unseen_for_longer_than_the_gap_is_a_new_one(gap, number):
     assert _link(linker, 10.0 + gap, LEFT) == [number]
 
 
+def test_behind_a_cut_everybody_is_new():
+    linker = IouLinker()
+    _link(linker, 0.0, LEFT)
+    linker.new_shot()
+    assert _link(linker, 1.0, LEFT) == [2]
+
+
 @pytest.mark.parametrize("second", [5.0, 4.9])
 def test_keyframes_out_of_order_are_refused(second):
     linker = IouLinker()

@@ -19,6 +19,8 @@ def test_two_people_who_stay_keep_their_numbers(name):
     assert sorted(first) == [1, 2]
     for second in (0.1, 0.2, 0.3):
         assert linker.link(second, STILL[::-1], np.array([0.98, 0.99])).tolist() == first[::-1]
+    linker.new_shot()
+    assert linker.link(0.4, STILL, np.array([0.99, 0.98])).tolist() == [3, 4]
 
 
 def test_nobody_and_the_doubtful_get_numbers_of_their_own():

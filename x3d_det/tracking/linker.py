@@ -28,6 +28,10 @@ class PersonLinker(Protocol):
         """
         ...
 
+    def new_shot(self) -> None:
+        """Forget who was where: the film has cut, and the next persons get new numbers."""
+        ...
+
 
 @dataclass
 class _Track:
@@ -88,6 +92,10 @@ class IouLinker:
             for place, box_norm in enumerate(boxes_norm)
         ]
         return np.array(numbers, np.int64)
+
+    def new_shot(self) -> None:
+        """Forget who was where; see `PersonLinker`."""
+        self._tracks = []
 
     def _pairs(self, seconds: float, boxes_norm: np.ndarray) -> dict[int, _Track]:
         """Return the track of each box that continues one."""

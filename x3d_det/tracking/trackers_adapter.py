@@ -80,6 +80,11 @@ class TrackersLinker:
         ]
         return np.array(numbers, np.int64)
 
+    def new_shot(self) -> None:
+        """Forget who was where; see `PersonLinker`."""
+        self._tracker.reset()
+        self._numbers, self._waiting = {}, []
+
     def _number(self, theirs: int, box_px: np.ndarray, waited: list[tuple[int, np.ndarray]]) -> int:
         """Return our number of a box, given the tracker's, or -1 for none."""
         if theirs in self._numbers:
