@@ -27,6 +27,8 @@ LAYERS = {
     "profiling": 4,
     "zoo": 4,
     "cli": 4,
+    "cli_persons": 4,
+    "cli_types": 1,
     "persons": 4,
     "score_page": 4,
     "checks": 4,
@@ -36,7 +38,7 @@ LAYERS = {
     "threshold_sweep": 6,
 }
 # Imported by commands before their options are parsed: --help must stay quick.
-LIGHT = ["errors", "keyframes", "progress", "config", "cli"]
+LIGHT = ["errors", "keyframes", "progress", "config", "cli", "cli_persons", "cli_types"]
 HEAVY = {"torch", "torchvision", "pandas", "numpy", "av", "matplotlib", "PIL", "pyarrow"}
 
 

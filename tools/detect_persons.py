@@ -12,7 +12,6 @@ that ends last writes person_boxes.csv. A file name that begins with a dash: ./-
 """
 
 import argparse
-import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from x3d_det import cli_types
 from x3d_det.cli import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -34,6 +34,7 @@ from x3d_det.cli import (
     run_tool,
     writable_folder,
 )
+from x3d_det.cli_persons import add_person_detector_options, person_detector_options
 from x3d_det.config.files import require_dataset_files
 from x3d_det.config.schema import ExperimentConfig
 
@@ -76,43 +77,36 @@ def _add_keyframe_options(group: "argparse._ArgumentGroup") -> None:
         "every second; with --config all from the split's first annotated one to its last, less "
         "its exclusions)",
     )
-    group.add_argument("--interval", type=_interval, metavar="S", help="seconds (default: 1)")
-    group.add_argument("--first-second", type=_second, metavar="S", help="of the film")
-    group.add_argument("--last-second", type=_second, metavar="S", help="of the film, included")
+    group.add_argument(
+        "--interval", type=cli_types.interval, metavar="S", help="seconds (default: 1)"
+    )
+    group.add_argument("--first-second", type=cli_types.second, metavar="S", help="of the film")
+    group.add_argument(
+        "--last-second", type=cli_types.second, metavar="S", help="of the film, included"
+    )
     group.add_argument(
         "--video-start-seconds",
-        type=_second,
+        type=cli_types.second,
         metavar="S",
         help="second of the film at which the files start (default: 0; 900 for AVA's cuts)",
     )
 
 
 def _add_detector_options(group: "argparse._ArgumentGroup") -> None:
+    add_person_detector_options(group)
     group.add_argument(
-        "--detector",
-        choices=("auto", "torchvision", "detectron2"),
-        default="auto",
-        help="auto: Detectron2 where it is installed, else torchvision",
-    )
-    group.add_argument("--model", metavar="NAME", help="of the detector, or a Detectron2 config")
-    group.add_argument("--weights", type=Path, metavar="FILE", help="default: the published ones")
-    group.add_argument("--weights-sha256", metavar="HEX", help="what the weights' hash must be")
-    group.add_argument(
-        "--person-class", type=int, metavar="N", help="the detector's number for persons"
-    )
-    group.add_argument(
-        "--short-side", type=_count, metavar="PX", help="default: the model's, mostly 800"
-    )
-    group.add_argument(
-        "--max-side", type=_count, metavar="PX", help="default: the model's, mostly 1333"
-    )
-    group.add_argument(
-        "--min-score", type=_share, default=0.05, metavar="P", help="write boxes above it (0.05)"
+        "--min-score",
+        type=cli_types.share,
+        default=0.05,
+        metavar="P",
+        help="write boxes above it (0.05)",
     )
     group.add_argument(
         "--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N (default: the config's or auto)"
     )
-    group.add_argument("--threads", type=_count, metavar="N", help="of the CPU (default: all)")
+    group.add_argument(
+        "--threads", type=cli_types.count, metavar="N", help="of the CPU (default: all)"
+    )
     group.add_argument(
         "--batch-size",
         type=_batch_size,
@@ -124,7 +118,7 @@ def _add_detector_options(group: "argparse._ArgumentGroup") -> None:
 def _add_run_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--threshold",
-        type=_share,
+        type=cli_types.share,
         default=0.8,
         metavar="P",
         help="score of a person in what is said at the end (0.8); changes no file",
@@ -149,37 +143,8 @@ def _shard(text: str) -> "Shard":
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _count(text: str) -> int:
-    return int(_checked(text, 1, math.inf, whole=True))
-
-
 def _batch_size(text: str) -> int:
-    return int(_checked(text, 1, _MAX_BATCH_SIZE, whole=True))
-
-
-def _share(text: str) -> float:
-    return _checked(text, 0, 1)
-
-
-def _second(text: str) -> float:
-    return _checked(text, 0, math.inf)
-
-
-def _interval(text: str) -> float:
-    return _checked(text, 0.001, math.inf)
-
-
-def _checked(text: str, low: float, high: float, *, whole: bool = False) -> float:
-    """Return a number of an option, or say which are allowed."""
-    allowed = f"{low:g} or more" if high == math.inf else f"from {low:g} to {high:g}"
-    kind = "a whole number" if whole else "a number"
-    try:
-        value = int(text) if whole else float(text)
-    except ValueError:
-        value = math.nan
-    if not low <= value <= high or value == math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not {kind} {allowed}")
-    return value
+    return int(cli_types.number(text, 1, _MAX_BATCH_SIZE, whole=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -340,22 +305,12 @@ def _detect(args: argparse.Namespace, job: _Job, shard: "Shard", output_dir: Pat
     import torch
 
     from x3d_det.persons.batches import torch_device
-    from x3d_det.persons.detector import PersonDetectorOptions, make_person_detector
+    from x3d_det.persons.detector import make_person_detector
     from x3d_det.persons.run import run_shard
 
     if job.num_threads:
         torch.set_num_threads(job.num_threads)
-    options = PersonDetectorOptions(
-        backend=args.detector,
-        model=args.model,
-        weights=args.weights,
-        weights_sha256=args.weights_sha256,
-        short_side=args.short_side,
-        max_side=args.max_side,
-        min_score=args.min_score,
-        person_class=args.person_class,
-        device=job.device,
-    )
+    options = person_detector_options(args, min_score=args.min_score, device=job.device)
     on_gpu = torch_device(job.device).type == "cuda"
     return run_shard(
         job.plan,
