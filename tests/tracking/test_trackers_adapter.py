@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from x3d_det.errors import ConfigError
-from x3d_det.tracking import TRACKERS, TrackersLinker
+from x3d_det.tracking import TRACKERS, IouLinker, TrackersLinker, make_linker
 
 STILL = np.array([[0.0, 0.0, 0.2, 1.0], [0.8, 0.0, 1.0, 1.0]])
 
@@ -48,3 +48,10 @@ def test_a_missing_package_is_answered_with_the_command_that_installs_it(monkeyp
     monkeypatch.setattr(builtins, "__import__", without_trackers)
     with pytest.raises(ConfigError, match=r"needs the package `trackers`.*x3d_det\[track\]"):
         TrackersLinker("sort")
+
+
+def test_linkers_are_made_by_name():
+    assert isinstance(make_linker("iou"), IouLinker)
+    assert make_linker("iou") is not make_linker("iou")
+    with pytest.raises(ConfigError, match="no tracker 'iuo'; did you mean iou"):
+        make_linker("iuo")
