@@ -1,5 +1,6 @@
 """X3D, its heads and the action detector."""
 
+from x3d_det.models.batch_norm import set_batch_norm_splits
 from x3d_det.models.detector import X3DDetector, build_detector
 from x3d_det.models.fused import fuse_for_inference
 from x3d_det.models.roi_head import ROI_HEADS, ActionRoIHead
@@ -15,4 +16,5 @@ __all__ = [
     "X3DSpec",
     "build_detector",
     "fuse_for_inference",
+    "set_batch_norm_splits",
 ]

@@ -3,7 +3,7 @@
 Counted on the modules themselves, run on PyTorch's meta device: no memory, no time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -98,18 +98,37 @@ def count_multiply_adds(model: nn.Module, *inputs: Any) -> int:
         inputs: what the model is called with.
     """
     counts: list[int] = []
-    with _hooked(model, counts), torch.no_grad():
+
+    def note(layer: nn.Module, _: tuple[Any, ...], output: Tensor) -> None:
+        weight = layer.weight
+        assert isinstance(weight, Tensor)
+        counts.append(output.numel() * (weight.numel() // weight.shape[0]))
+
+    with _hooked(model, note), torch.no_grad():
+        model(*inputs)
+    return sum(counts)
+
+
+def count_activations(model: nn.Module, *inputs: Any) -> int:
+    """Return how many numbers the Conv3d and Linear layers put out in one run of the model.
+
+    Args:
+        model: left in the mode it is in; on any device, the meta device being free.
+        inputs: what the model is called with.
+
+    Source: Designing Network Design Spaces, arXiv:2003.13678, Sec. 3.3, which counts the
+    convolutions' outputs; we count those of the linear layers too.
+    """
+    counts: list[int] = []
+    with _hooked(model, lambda _, __, output: counts.append(output.numel())), torch.no_grad():
         model(*inputs)
     return sum(counts)
 
 
 @contextmanager
-def _hooked(model: nn.Module, counts: list[int]) -> Iterator[None]:
-    def note(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-        weight = layer.weight
-        assert isinstance(weight, Tensor)
-        counts.append(output.numel() * (weight.numel() // weight.shape[0]))
-
+def _hooked(
+    model: nn.Module, note: Callable[[nn.Module, tuple[Any, ...], Tensor], None]
+) -> Iterator[None]:
     handles = [
         layer.register_forward_hook(note)
         for layer in model.modules()

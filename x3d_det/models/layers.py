@@ -148,6 +148,22 @@ class SqueezeExcitation(nn.Module):
         return x_BCTHW * gate_BC111
 
 
+def drop_path(x_BCTHW: Tensor, probability: float) -> Tensor:
+    """Return `x_BCTHW` with whole clips set to 0 at random and the others scaled up.
+
+    Args:
+        x_BCTHW: a residual branch, (B, ...).
+        probability: chance in [0, 1) for each clip, drawn from torch's generator of
+            its device; the others are divided by 1 - probability, which keeps the mean.
+
+    Source: stochastic depth, arXiv:1603.09382, for each clip as PySlowFast's `drop_path`.
+    """
+    keep = 1 - probability
+    shape = (len(x_BCTHW),) + (1,) * (x_BCTHW.ndim - 1)
+    kept = torch.rand(shape, device=x_BCTHW.device) < keep
+    return x_BCTHW * (kept / keep).to(x_BCTHW.dtype)
+
+
 class Bottleneck(nn.Module):
     """X3D's residual block: 1x1x1, depthwise 3x3x3 [, squeeze-and-excitation], 1x1x1.
 
@@ -158,6 +174,8 @@ class Bottleneck(nn.Module):
         use_se: squeeze-and-excitation between the depthwise BN and Swish.
         shortcut_norm_when_same_width: BN on a shortcut convolution that changes only
             the size of the map. PySlowFast has it, PyTorchVideo has not.
+        drop_path: chance in [0, 1) that a clip skips the block while training; 0 draws
+            nothing.
 
     Source: X3D, arXiv:2004.04730, Sec. 3.1; details as in PySlowFast `X3DTransform`.
     """
@@ -172,8 +190,10 @@ class Bottleneck(nn.Module):
         spatial_dilation: int = 1,
         use_se: bool = False,
         shortcut_norm_when_same_width: bool = True,
+        drop_path: float = 0.0,
     ) -> None:
         super().__init__()
+        self.drop_path = drop_path
         self.conv_a = PointwiseConv3d(in_channels, inner_channels)
         self.norm_a = BatchNorm3d(inner_channels)
         self.conv_b = DepthwiseConv3d(
@@ -209,4 +229,6 @@ class Bottleneck(nn.Module):
         if self.se is not None:
             x = self.se(x)
         x = self.norm_c(self.conv_c(F.silu(x)))
+        if self.training and self.drop_path > 0:
+            x = drop_path(x, self.drop_path)
         return F.relu(x + shortcut, inplace=True)
