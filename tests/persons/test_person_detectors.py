@@ -18,12 +18,13 @@ from torchvision.models import get_model, get_model_weights
 
 from x3d_det.errors import CheckpointError, ConfigError, DataError, X3DDetError
 from x3d_det.io.download import DownloadError
+from x3d_det.io.published import PublishedFile
 from x3d_det.persons import detector as detector_module
 from x3d_det.persons import detectron2_models, torchvision_detector
 from x3d_det.persons.batches import check_frames, person_rows, same_size_groups, torch_device
 from x3d_det.persons.detector import PersonDetector, PersonDetectorOptions, make_person_detector
 from x3d_det.persons.torchvision_detector import TorchvisionPersonDetector
-from x3d_det.persons.weights import PublishedWeights, fetched_weights, local_weights, read_weights
+from x3d_det.persons.weights import fetched_weights, local_weights, read_weights
 
 SMALLEST = "fasterrcnn_mobilenet_v3_large_320_fpn"
 SIDES = {"short_side": 96, "max_side": 160}
@@ -346,7 +347,7 @@ def test_published_resnet50_weights_get_the_epsilon_they_were_trained_with(
     expected = own["boxes"][own["labels"] == 1].numpy()
 
     def boxes(sha256: str) -> np.ndarray:
-        claimed = PublishedWeights(url=published.url, path=published.path, sha256=sha256)
+        claimed = PublishedFile(url=published.url, path=published.path, sha256=sha256)
         monkeypatch.setattr(
             torchvision_detector, "published_torchvision_weights", lambda _: claimed
         )
@@ -514,7 +515,7 @@ def test_published_weights_are_fetched_once_and_checked_ever_after(
     url, folder, asked = server
     (folder / "w.pth").write_bytes(b"weights")
     digest = hashlib.sha256(b"weights").hexdigest()
-    published = PublishedWeights(
+    published = PublishedFile(
         url=f"{url}/w.pth", path=tmp_path / "cache" / "w.pth", sha256=digest[:8]
     )
     file = fetched_weights(published)
@@ -538,7 +539,7 @@ def test_without_a_published_hash_the_first_one_counts(
     (folder / "w.pkl").write_bytes(b"weights")
     digest = hashlib.sha256(b"weights").hexdigest()
     path = tmp_path / "w.pkl"
-    published = PublishedWeights(url=f"{url}/w.pkl", path=path, sha256=None)
+    published = PublishedFile(url=f"{url}/w.pkl", path=path, sha256=None)
     with caplog.at_level(logging.WARNING, "x3d_det"):
         fetched_weights(published)
     record = tmp_path / "w.pkl.sha256"
@@ -567,7 +568,7 @@ def test_weights_that_cannot_be_had_end_in_one_message(
 ):
     url, _, _ = server
     path = tmp_path / "cache" / "gone.pth"
-    published = PublishedWeights(url=f"{url}/gone.pth", path=path, sha256="0" * 8)
+    published = PublishedFile(url=f"{url}/gone.pth", path=path, sha256="0" * 8)
     monkeypatch.setattr(torchvision_detector, "published_torchvision_weights", lambda _: published)
     with pytest.raises(DownloadError) as caught:
         TorchvisionPersonDetector(PersonDetectorOptions(model=SMALLEST))

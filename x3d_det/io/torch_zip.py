@@ -7,43 +7,33 @@ zip's comment, the last thing in the file. They stay ordinary `torch.save` files
 A file from elsewhere is checked before torch sees it: nothing compressed, no
 declared size beyond the bytes that are there, no tensor larger than its storage,
 and no name in the pickle that is not plain data. Nothing of the file is executed.
+The format before torch 1.6, in which some published weights still are, is read as well
+(`torch_legacy`); it has no CRCs.
 """
 
 import hashlib
 import io
 import os
-import pickle
 import re
 import struct
 import zipfile
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
 from x3d_det.errors import CheckpointError
+from x3d_det.io.torch_legacy import LEGACY_MAGIC, check_legacy
+from x3d_det.io.torch_scan import PickleScanner
 
 DEFAULT_MAX_BYTES = 8 << 30
 
 _SEAL = re.compile(rb"sha256:([0-9a-f]{64})")
 _SEAL_BYTES = 71
+_ZIP_BEGINNING = b"PK\x03\x04"
 _END_RECORD = b"PK\x05\x06"
 _END_RECORD_BYTES = 22
-_ITEM_BYTES = {
-    "BFloat16Storage": 2,
-    "BoolStorage": 1,
-    "ByteStorage": 1,
-    "CharStorage": 1,
-    "DoubleStorage": 8,
-    "FloatStorage": 4,
-    "HalfStorage": 2,
-    "IntStorage": 4,
-    "LongStorage": 8,
-    "ShortStorage": 2,
-    "UntypedStorage": 1,
-}
 
 
 def sealed_bytes(content: Mapping[str, Any]) -> bytes:
@@ -94,6 +84,22 @@ def read_bytes(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYT
         raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}.") from error
 
 
+def is_torch_file(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file begins as `torch.save` begins it, now or before version 1.6.
+
+    Raises:
+        CheckpointError: it is missing or cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            beginning = file.read(len(LEGACY_MAGIC))
+    except FileNotFoundError:
+        raise CheckpointError(f"checkpoint {path} does not exist.") from None
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}.") from error
+    return beginning.startswith(_ZIP_BEGINNING) or beginning == LEGACY_MAGIC
+
+
 def load_torch_file(
     path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES
 ) -> dict[str, Any]:
@@ -113,16 +119,20 @@ def load_torch_file(
 
 def parse_torch_bytes(path: str | os.PathLike[str], data: bytes) -> dict[str, Any]:
     """Check the zip and the pickle of `data` and load it; `path` is for the messages."""
-    if not data.startswith(b"PK"):
+    is_legacy = data.startswith(LEGACY_MAGIC)
+    if not data.startswith(b"PK") and not is_legacy:
         found = f"starts with {data[:8]!r}" if data else "is empty (0 bytes)"
         raise CheckpointError(
             f"checkpoint {path} {found}; it must be a zip as torch.save has written since "
-            "version 1.6. Load and save it again with a current torch."
+            "version 1.6, or what it wrote before. Load and save it again with a current torch."
         )
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            _check_archive(path, archive, len(data))
-            _scan_pickle(path, archive)
+        if is_legacy:
+            check_legacy(path, data)
+        else:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                _check_archive(path, archive, len(data))
+                _scan_pickle(path, archive)
         content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except CheckpointError:
         raise
@@ -173,80 +183,7 @@ def _scan_pickle(path: str | os.PathLike[str], archive: zipfile.ZipFile) -> None
         for name, size in sizes_bytes.items()
         if name.startswith(f"{folder}/data/")
     }
-    _Scanner(path, io.BytesIO(archive.read(pickles[0])), record_bytes).load()
-
-
-class _Scanner(pickle._Unpickler):  # type: ignore[name-defined, misc, unused-ignore]
-    """Walk through a checkpoint's pickle with inert stand-ins and check every tensor.
-
-    Python's own unpickler, not the faster one in C: its memo is a dict, so a huge
-    memo index costs nothing.
-    """
-
-    def __init__(
-        self, path: str | os.PathLike[str], file: IO[bytes], record_bytes: Mapping[str, int]
-    ) -> None:
-        super().__init__(file)
-        self._path = path
-        self._record_bytes = record_bytes
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return a stand-in for plain data; refuse every other name."""
-        if module in ("torch", "torch.storage") and name in _ITEM_BYTES:
-            return ("storage type", _ITEM_BYTES[name])
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return self._check_tensor
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return _nothing
-        if (module, name) == ("torch", "Size"):
-            return tuple
-        if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
-            return None
-        raise CheckpointError(
-            f"checkpoint {self._path} asks for {module}.{name}; a checkpoint may hold tensors, "
-            "numbers, text, lists and dicts only. It is refused and nothing of it was run."
-        )
-
-    def persistent_load(self, pid: Any) -> tuple[int, int]:
-        """Check a storage's record; return (elements, bytes an element)."""
-        _, (_, item_bytes), key, _, num_items = pid
-        found_bytes = self._record_bytes.get(str(key))
-        if found_bytes is None or num_items < 0 or num_items * item_bytes > found_bytes:
-            raise CheckpointError(
-                f"checkpoint {self._path}: storage {key} declares {num_items * item_bytes:,} bytes "
-                f"and has {found_bytes or 0:,}; refused."
-            )
-        return num_items, item_bytes
-
-    def _check_tensor(
-        self,
-        storage: tuple[int, int],
-        offset: int,
-        size: tuple[int, ...],
-        stride: tuple[int, ...],
-        *_rest: Any,
-    ) -> None:
-        num_items = 1
-        last = offset
-        for length, step in zip(size, stride, strict=True):
-            num_items *= length
-            last += (length - 1) * step
-        if num_items and (min(offset, *size, *stride, 0) < 0 or last >= storage[0]):
-            self._refuse(size, storage)
-        if num_items > storage[0]:
-            self._refuse(size, storage)
-
-    def _refuse(self, size: tuple[int, ...], storage: tuple[int, int]) -> None:
-        raise CheckpointError(
-            f"checkpoint {self._path}: a tensor of shape {tuple(size)} stands on a storage of "
-            f"{storage[0]:,} numbers; refused."
-        )
-
-
-def _nothing(*_arguments: Any) -> None:
-    return None
+    PickleScanner(path, io.BytesIO(archive.read(pickles[0])), record_bytes).load()
 
 
 def _first_line(error: Exception) -> str:

@@ -70,6 +70,32 @@ def load_model(
             raise CheckpointError(f"checkpoint {path} ({FORMAT}) holds no model.")
         averaged = state.get("ema")
         return (averaged["weights"] if averaged else state["model"]), dict(state["export_metadata"])
+    tensors, metadata, verified = _parse(path, data)
+    if not verified:
+        raise CheckpointError(
+            f"model {path} carries no sha256: it is damaged or was not written by x3d_det. "
+            "Weights of other projects come in by tools/convert_checkpoint.py, or start a "
+            "training by --set pretrained=FILE."
+        )
+    return tensors, metadata
+
+
+def load_safetensors(
+    path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTES
+) -> tuple[dict[str, Tensor], dict[str, str], bool]:
+    """Return (tensors, metadata, verified) of a safetensors file, whoever wrote it.
+
+    `verified` is whether the file carries the sha256 of ours, which was then checked.
+
+    Raises:
+        CheckpointError: missing or damaged.
+    """
+    return _parse(path, read_bytes(path, max_bytes=max_bytes))
+
+
+def _parse(
+    path: str | os.PathLike[str], data: bytes
+) -> tuple[dict[str, Tensor], dict[str, str], bool]:
     if not data:
         raise CheckpointError(f"model {path} is empty (0 bytes); export or copy it again.")
     try:
@@ -82,17 +108,12 @@ def load_model(
         ) from error
     metadata = dict(header.get("__metadata__", {}))
     recorded = metadata.pop(_HASH_KEY, None)
-    if recorded is None:
-        raise CheckpointError(
-            f"model {path} carries no sha256: it is damaged or was not written by x3d_det. "
-            "Published weights come in by models.pretrained."
-        )
-    if (found := _hash(tensors, metadata)) != recorded:
+    if recorded is not None and (found := _hash(tensors, metadata)) != recorded:
         raise CheckpointError(
             f"model {path} is damaged: the sha256 differs ({recorded[:12]}... is recorded, "
             f"{found[:12]}... found); export or copy it again."
         )
-    return tensors, metadata
+    return tensors, metadata, recorded is not None
 
 
 @dataclass(frozen=True)
@@ -104,11 +125,15 @@ class WeightsReport:
     unexpected: tuple[str, ...] = ()
     wrong_shape: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
     """Name to (shape in the file, shape in the model)."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Name to why the file's tensor was not wanted."""
+    notes: tuple[str, ...] = ()
+    """What else there is to know, in words."""
 
     @property
     def complete(self) -> bool:
-        """Whether file and model have the same names and shapes."""
-        return not (self.missing or self.unexpected or self.wrong_shape)
+        """Whether file and model have the same names and shapes, and all was taken."""
+        return not (self.missing or self.unexpected or self.wrong_shape or self.left_out)
 
     def text(self) -> str:
         """Return the report in words, one line."""
@@ -123,7 +148,10 @@ class WeightsReport:
                 for name, (found, wanted) in self.wrong_shape.items()
             ]
             parts.append(f"{len(shapes)} of another shape ({_names(shapes)})")
-        return "; ".join(parts)
+        for reason in dict.fromkeys(self.left_out.values()):
+            names = [name for name, why in self.left_out.items() if why == reason]
+            parts.append(f"{len(names)} left out ({_names(names)}): {reason}")
+        return "; ".join([*parts, *self.notes])
 
 
 def load_weights(

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from x3d_det.errors import ConfigError, X3DDetError, did_you_mean
-from x3d_det.persons.weights import PublishedWeights
+from x3d_det.io.published import PublishedFile
 
 _RECIPE = (
     "Install torch and torchvision first, then `pip install --no-build-isolation "
@@ -70,11 +70,11 @@ def has_detectron2() -> bool:
     return spec is not None and spec.origin is not None
 
 
-def published_detectron2_weights(name: str) -> PublishedWeights:
+def published_detectron2_weights(name: str) -> PublishedFile:
     """Return where a model's weights are published, and the file that Detectron2 itself keeps."""
     url = DETECTRON2_MODELS[name].url
     cache = Path(os.environ.get("FVCORE_CACHE") or "~/.torch/iopath_cache").expanduser()
-    return PublishedWeights(url=url, path=cache / urlparse(url).path.lstrip("/"), sha256=None)
+    return PublishedFile(url=url, path=cache / urlparse(url).path.lstrip("/"), sha256=None)
 
 
 def import_detectron2(module: str) -> ModuleType:

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 
 from x3d_det.errors import CheckpointError, ConfigError, did_you_mean
+from x3d_det.io.published import PublishedFile
 from x3d_det.persons.batches import check_frames, person_rows, same_size_groups, torch_device
 from x3d_det.persons.options import PersonDetectorOptions
 from x3d_det.persons.weights import (
-    PublishedWeights,
     WeightsFile,
     check_finite,
     check_fit,
@@ -139,13 +139,13 @@ def _spec(name: str) -> TorchvisionModel:
     return spec
 
 
-def published_torchvision_weights(name: str) -> PublishedWeights:
+def published_torchvision_weights(name: str) -> PublishedFile:
     """Return where torchvision publishes the weights of a model, and the file torch.hub keeps."""
     url = get_model_weights(name).DEFAULT.url
     file_name = url.rpartition("/")[2]
     digits = re.search(r"-([0-9a-f]{8,64})\.pth$", file_name)
     assert digits, f"torchvision's {file_name} carries no hash"
-    return PublishedWeights(
+    return PublishedFile(
         url=url, path=Path(torch.hub.get_dir()) / "checkpoints" / file_name, sha256=digits[1]
     )
 

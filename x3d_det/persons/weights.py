@@ -4,7 +4,6 @@ A detector with half its weights gives boxes too, wrong ones. So a file that doe
 model exactly is refused.
 """
 
-import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from safetensors.torch import load_file as load_safetensors
 from torch import Tensor
 
 from x3d_det.errors import CheckpointError
-from x3d_det.io.download import DownloadError, download
-from x3d_det.io.files import atomic_write, sha256_file
+from x3d_det.io.files import sha256_file
+from x3d_det.io.published import PublishedFile, fetch_published
 from x3d_det.io.safe_pickle import load_plain_pickle
 from x3d_det.io.torch_zip import load_torch_file
 from x3d_det.io.weights import WeightsReport
@@ -27,18 +26,6 @@ from x3d_det.progress import ProgressLine
 # What torch.save wrote before version 1.6 begins with this number, pickled.
 _LEGACY_TORCH_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _SUFFIXES = (".pth", ".pt", ".pkl", ".safetensors")
-
-_logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PublishedWeights:
-    """A file of weights on the web and its place on this machine."""
-
-    url: str
-    path: Path
-    sha256: str | None
-    """The first digits of the SHA-256, 8 or more; None where nobody publishes any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +66,8 @@ def local_weights(path: str | Path, *, sha256: str | None = None) -> WeightsFile
     return WeightsFile(path=path, sha256=found)
 
 
-def fetched_weights(published: PublishedWeights, *, sha256: str | None = None) -> WeightsFile:
+def fetched_weights(published: PublishedFile, *, sha256: str | None = None) -> WeightsFile:
     """Return a published file: the one kept here from before, else fetched from the web.
-
-    Where no hash is published, the first one met is recorded beside the file, in `NAME.sha256`,
-    and every later use is held to it.
 
     Args:
         published: where it is on the web, and here.
@@ -93,51 +77,17 @@ def fetched_weights(published: PublishedWeights, *, sha256: str | None = None) -
         DownloadError: it cannot be had, or is another file; names URL, path, and the way out.
         CheckpointError: another than `sha256`.
     """
-    path = published.path
-    record = path.with_name(f"{path.name}.sha256")
-    try:
-        known = published.sha256 or _recorded(record)
-        with ProgressLine(f"downloading {path.name}", None, unit="MB", decimals=1) as line:
-            fetched = download(
-                published.url,
-                path,
-                sha256=known or sha256,
-                progress=lambda done, total: line.update(
-                    done / 1e6, total=None if total is None else total / 1e6
-                ),
-            )
-    except DownloadError as error:
-        recorded = f"What it must be stands in {record}. " if record.exists() else ""
-        raise DownloadError(
-            error.what,
-            f"{recorded}Start again later, put {published.url} at {path} by hand, or name a copy "
-            "of it with --weights.",
-        ) from error
-    if known is None:
-        _record(record, fetched.sha256)
-    return local_weights(path, sha256=sha256)
-
-
-def _recorded(record: Path) -> str | None:
-    if not record.exists():
-        return None
-    match = re.match(r"[0-9a-f]{64}\b", record.read_text(encoding="utf-8", errors="replace"))
-    if match is None:
-        raise DownloadError(f"{record}: holds no SHA-256; delete it to have it written anew.")
-    return match[0]
-
-
-def _record(record: Path, sha256: str) -> None:
-    name = record.name.removesuffix(".sha256")
-    with atomic_write(record, "w") as file:
-        file.write(f"{sha256}  {name}\n")
-    _logger.warning(
-        "no SHA-256 is published for %s: the one found, %s, was recorded in %s, and every later "
-        "use is held to it",
-        name,
-        sha256,
-        record,
-    )
+    label = f"downloading {published.path.name}"
+    with ProgressLine(label, None, unit="MB", decimals=1) as line:
+        fetch_published(
+            published,
+            sha256=sha256,
+            other_way="name a copy of it with --weights",
+            progress=lambda done, total: line.update(
+                done / 1e6, total=None if total is None else total / 1e6
+            ),
+        )
+    return local_weights(published.path, sha256=sha256)
 
 
 def read_weights(path: Path) -> dict[str, Any]:
