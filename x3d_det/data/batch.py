@@ -28,7 +28,8 @@ _ORDER_PURPOSE = 0
 # PyTorch looks whether its workers live when a wait for them times out.
 _POLL_SECONDS = 2.0
 BatchT = TypeVar("BatchT")
-Keys = list[tuple[int, int]]
+Keys = list[tuple[int, int] | tuple[int, int, Any]]
+"""The samples of a batch: epoch, index and, where the data set knows it, how to make the sample."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,8 +186,12 @@ class TrainBatchSampler(Sampler[Keys]):
 
     def order(self, epoch: int) -> np.ndarray:
         """Return the order of all samples in an epoch."""
-        rng = np.random.default_rng((self.seed, epoch, _ORDER_PURPOSE))
-        return rng.permutation(self.num_samples)
+        return epoch_order(self.num_samples, seed=self.seed, epoch=epoch)
+
+
+def epoch_order(num_samples: int, *, seed: int, epoch: int) -> np.ndarray:
+    """Return the order of all samples in an epoch."""
+    return np.random.default_rng((seed, epoch, _ORDER_PURPOSE)).permutation(num_samples)
 
 
 class EvalBatchSampler(Sampler[Keys]):
@@ -209,7 +214,7 @@ class EvalBatchSampler(Sampler[Keys]):
         assert 0 <= rank < world_size
         cuts = np.flatnonzero(np.diff(videos_G)) + 1
         bounds = [0, *cuts.tolist(), len(videos_G)]
-        batches = [
+        batches: list[Keys] = [
             [(0, index) for index in range(first, min(first + batch_size, end))]
             for start, end in itertools.pairwise(bounds)
             for first in range(start, end, batch_size)
@@ -227,7 +232,8 @@ class BatchLoader(Generic[BatchT]):
     """Iterates over batches; an error of a worker arrives as itself, in one line.
 
     Args:
-        dataset: answers `__getitems__([(epoch, index), ...])`.
+        dataset: answers `__getitems__([(epoch, index), ...])`; a method `keyframe` or
+            `video_name` names the sample of an index in errors.
         batch_sampler: the keys of each batch.
         collate: samples to a batch.
         num_workers: processes that prepare batches; 0 prepares them here.
@@ -295,16 +301,20 @@ class BatchLoader(Generic[BatchT]):
                     raise DataError(self._lost_batch(keys, str(error))) from error
 
     def _lost_batch(self, keys: Keys, text: str) -> str:
-        names = ", ".join(str(self._name(index)) for _, index in keys)
+        what_samples, name = self._naming()
+        names = ", ".join(str(name(key[1])) for key in keys)
         if "timed out" in text:
             what = f"did not answer for {self._timeout_seconds:g} s; a video may be damaged"
         else:
             what = f"died ({text.splitlines()[0]}); memory may have run out: use fewer workers"
-        return f"a data worker {what}. Waiting for keyframes {names}."
+        return f"a data worker {what}. Waiting for {what_samples} {names}."
 
-    def _name(self, index: int) -> object:
-        name = getattr(self._dataset, "keyframe", None)
-        return index if name is None else name(index)
+    def _naming(self) -> tuple[str, Callable[[int], object]]:
+        """Return what the data set's samples are, and how one is named."""
+        for method, what in (("keyframe", "keyframes"), ("video_name", "videos")):
+            if hasattr(self._dataset, method):
+                return what, getattr(self._dataset, method)
+        return "samples", str
 
 
 def make_loader(
