@@ -1,5 +1,6 @@
 """What a run is told, how it ended, and its counters."""
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ class TrainOptions:
 
     num_steps: int
     """Optimiser steps of the whole run."""
-    steps_per_epoch: int
+    steps_per_epoch: int | None = None
     """An epoch ends after every so many steps, and at the end of the run."""
+    epoch_ends: tuple[int, ...] | None = None
+    """Instead of it, for epochs of differing length: the steps done at the end of each."""
     seed: int = 0
     """Of dropout and all else on torch's generator; batches have their own."""
     accumulate_steps: int = 1
@@ -51,7 +54,6 @@ class TrainOptions:
     def __post_init__(self) -> None:
         at_least_one = (
             "num_steps",
-            "steps_per_epoch",
             "accumulate_steps",
             "max_bad_steps",
             "evaluate_every_epochs",
@@ -62,8 +64,23 @@ class TrainOptions:
         for name in at_least_one:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
+        self._check_epochs()
         if self.freeze_bn and self.precise_bn_batches:
             raise ValueError("freeze_bn keeps the statistics that precise_bn_batches recomputes.")
+
+    def _check_epochs(self) -> None:
+        if (self.steps_per_epoch is None) == (self.epoch_ends is None):
+            raise ValueError("give either steps_per_epoch or epoch_ends.")
+        if self.steps_per_epoch is not None and self.steps_per_epoch < 1:
+            raise ValueError(f"steps_per_epoch is {self.steps_per_epoch}; it must be 1 or more.")
+        if self.epoch_ends is None:
+            return
+        ascends = list(self.epoch_ends) == sorted({*self.epoch_ends} - {0})
+        if not ascends or not self.epoch_ends or self.epoch_ends[-1] < self.num_steps:
+            raise ValueError(
+                f"epoch_ends are {list(self.epoch_ends)}; they must ascend from 1 or more to "
+                f"num_steps, {self.num_steps}."
+            )
 
     def deciding(self) -> dict[str, Any]:
         """Return the options that the weights depend on, as plain values."""
@@ -77,8 +94,10 @@ class TrainOptions:
             "ema_decay",
             "precise_bn_batches",
         )
+        ends = {} if self.epoch_ends is None else {"epoch_ends": list(self.epoch_ends)}
         return {
             **{name: getattr(self, name) for name in names},
+            **ends,
             "autocast_dtype": str(self.autocast_dtype),
         }
 
@@ -88,8 +107,15 @@ class TrainOptions:
         return self.epoch_of(self.num_steps)
 
     def epoch_of(self, step: int) -> int:
-        """Return the epoch, counted from 1, that the `step`-th step belongs to."""
+        """Return the epoch, counted from 1, that the `step`-th step belongs to; 0 for step 0."""
+        if self.epoch_ends is not None:
+            return bisect_left((0, *self.epoch_ends), step)
+        assert self.steps_per_epoch is not None
         return -(-step // self.steps_per_epoch)
+
+    def ends_epoch(self, step: int) -> bool:
+        """Return whether an epoch, or the run, is over when `step` steps are done."""
+        return step == self.num_steps or self.epoch_of(step) < self.epoch_of(step + 1)
 
 
 @dataclass(frozen=True)

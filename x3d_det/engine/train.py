@@ -39,6 +39,10 @@ from x3d_det.io.weights import load_weights, save_model
 Batch = TypeVar("Batch")
 Evaluate = Callable[[nn.Module, int], Mapping[str, float]]
 """(copy of the model with the weights for use, epoch) -> metrics; called on every rank."""
+BeforeStep = Callable[[nn.Module, int], None]
+"""(model, steps done before) -> sets what changes from step to step, say BatchNorm's splits."""
+StatisticsBatches = Callable[[nn.Module, int], Iterator[Batch]]
+"""(copy of the model, steps done) -> batches of precise-BN; the copy may be set for them."""
 
 _logger = logging.getLogger(__name__)
 
@@ -55,6 +59,8 @@ def train(
     world: World | None = None,
     evaluate: Evaluate | None = None,
     note_batch: Callable[[Batch], BatchNote] | None = None,
+    before_step: BeforeStep | None = None,
+    statistics_batches: StatisticsBatches[Batch] | None = None,
     run_metadata: Mapping[str, Any] | None = None,
     export_metadata: Mapping[str, str] | None = None,
 ) -> TrainResult:
@@ -79,6 +85,11 @@ def train(
         evaluate: gets a copy of the weights for use (averaged, precise-BN) in eval
             mode; rank 0's metrics count.
         note_batch: names a batch's samples and counts its clips and decoded frames.
+        before_step: called before each step's first batch, and before each batch of
+            precise-BN with the step that had it. What it sets must be a function of
+            the step alone, as nothing of it is saved; weights are not its business.
+        statistics_batches: this rank's batches for precise-BN, where they are not to be
+            those just trained on; a function of the step alone.
         run_metadata: nested dict of plain values that the run depends on (config,
             class list hash); a resume under another one is refused.
         export_metadata: goes into `model.safetensors`.
@@ -98,6 +109,8 @@ def train(
         world=world or World(),
         evaluate=evaluate,
         note_batch=note_batch,
+        before_step=before_step,
+        statistics_batches=statistics_batches,
         run_metadata=dict(run_metadata or {}),
         export_metadata=dict(export_metadata or {}),
     )
@@ -121,6 +134,8 @@ class _Run(Generic[Batch]):
         world: World,
         evaluate: Evaluate | None,
         note_batch: Callable[[Batch], BatchNote] | None,
+        before_step: BeforeStep | None,
+        statistics_batches: StatisticsBatches[Batch] | None,
         run_metadata: dict[str, Any],
         export_metadata: dict[str, str],
     ) -> None:
@@ -132,6 +147,8 @@ class _Run(Generic[Batch]):
         self.options = options
         self.world = world
         self.evaluate = evaluate
+        self.before_step = before_step
+        self.statistics_batches = statistics_batches or self._batches_trained_on
         self.run_metadata = run_metadata
         self.export_metadata = export_metadata
         self.counters = Counters()
@@ -235,6 +252,8 @@ class _Run(Generic[Batch]):
         if self.iterator is None:
             self.iterator = self.batches(counters.step)
         learning_rate = self.schedule(counters.step)
+        if self.before_step is not None:
+            self.before_step(self.model, counters.step)
         try:
             result = self.runner.run(
                 counters.step,
@@ -337,16 +356,26 @@ class _Run(Generic[Batch]):
         step, num_batches = self.counters.step, self.options.precise_bn_batches
         if num_batches:
             self.iterator = None  # one loader may serve both, so it is begun anew
-            # The batches just trained on: they exist at the end of the run too.
-            first_step = max(0, step - -(-num_batches // self.options.accumulate_steps))
             torch.manual_seed(derived_seed(self.options.seed, "bn", step, self.world.rank))
             recompute_batch_norms(
                 model,
-                itertools.islice(self.batches(first_step), num_batches),
+                itertools.islice(self.statistics_batches(model, step), num_batches),
                 self.runner.forward,
                 sum_over_ranks=self.world.sum_over_ranks,
             )
         return model.eval()
+
+    def _batches_trained_on(self, model: nn.Module, step: int) -> Iterator[Batch]:
+        """Yield the last batches before `step`, which exist at the end of the run too.
+
+        `model` is set for each as it was in training.
+        """
+        options = self.options
+        first_step = max(0, step - -(-options.precise_bn_batches // options.accumulate_steps))
+        for number, batch in enumerate(self.batches(first_step)):
+            if self.before_step is not None:
+                self.before_step(model, first_step + number // options.accumulate_steps)
+            yield batch
 
     def _save(self) -> Path:
         def save() -> Path:
@@ -383,9 +412,9 @@ class _Run(Generic[Batch]):
 
     def _at_epoch_end(self) -> bool:
         """Return whether an epoch has been trained and not yet been finished."""
-        step, options = self.counters.step, self.options
-        is_end = step % options.steps_per_epoch == 0 or step == options.num_steps
-        return is_end and self.counters.num_epochs_finished < options.epoch_of(step)
+        step = self.counters.step
+        num_trained = self.options.epoch_of(step)
+        return self.options.ends_epoch(step) and self.counters.num_epochs_finished < num_trained
 
     def _result(self, signals: StopSignals) -> TrainResult:
         finished = self.counters.step == self.options.num_steps and not self._at_epoch_end()
