@@ -1,6 +1,6 @@
 """One video of the generated set: its frames on disk and its rows of the csv files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -66,13 +66,50 @@ def frame_seconds(plan: VideoPlan, *, seed: int) -> list[float]:
     return times
 
 
-def make_video(plan: VideoPlan, folder: Path, seed: int, kept_sha256: str | None) -> VideoRecord:
-    """Draw and encode one video, unless it stands, and return its rows.
+def write_film(
+    path: Path,
+    timed_pictures: Iterable[tuple[float, np.ndarray]],
+    *,
+    height: int,
+    width: int,
+    nominal_fps: Fraction,
+    crf: int,
+) -> str:
+    """Encode the pictures of a made video, the same bytes every time; return their sha256.
 
     Every frame is given its time, at steady rates too: the writer then makes no B-frames, with
     which x264's AVX-512 code was seen to give other bytes for the same frames.
+
+    Args:
+        path: of the file; its folder must exist.
+        timed_pictures: rising seconds from 0 and pictures (H, W, 3) uint8 RGB.
+        height, width: of the pictures, even.
+        nominal_fps: the rate, for the distance of key frames.
+        crf: x264's quality, lower is better.
     """
-    path = folder / video_path(plan.video_id)
+    with VideoWriter(
+        path,
+        height=height,
+        width=width,
+        fps=nominal_fps,
+        crf=crf,
+        gop_frames=round(nominal_fps * GOP_SECONDS),
+    ) as writer:
+        for seconds, picture in timed_pictures:
+            writer.write(picture, seconds)
+    return sha256_file(path)
+
+
+def make_video(plan: VideoPlan, *, folder: Path, seed: int, kept: Mapping[str, str]) -> VideoRecord:
+    """Draw and encode one video, unless it stands, and return its rows.
+
+    Args:
+        plan: what it shows.
+        folder: of the set.
+        seed: of the set.
+        kept: sha256 of files that stand, by name in the folder.
+    """
+    name = video_path(plan.video_id)
     times = frame_seconds(plan, seed=seed)
     annotations: list[tuple[Any, ...]] = []
     proposals: list[tuple[Any, ...]] = []
@@ -87,25 +124,26 @@ def make_video(plan: VideoPlan, folder: Path, seed: int, kept_sha256: str | None
             first_person += len(shot.actors)
             yield shot_plan, shot
 
-    if kept_sha256 is not None:
+    if name in kept:
         for _ in each_shot():
             pass
-        return _record(plan, annotations, proposals, kept_sha256)
-    nominal = plan.fps if plan.fps is not None else _NOMINAL_VARIABLE_FPS
-    with VideoWriter(
-        path,
-        height=plan.height,
-        width=plan.width,
-        fps=nominal,
-        crf=CRF,
-        gop_frames=round(nominal * GOP_SECONDS),
-    ) as writer:
+        return _record(plan, annotations, proposals, kept[name])
+
+    def timed_pictures() -> Iterator[tuple[float, np.ndarray]]:
         for shot_plan, shot in each_shot():
             own = [seconds for seconds in times if shot_plan.start <= seconds < shot_plan.end]
             pictures = shot.pictures([seconds - shot_plan.start for seconds in own])
-            for seconds, picture in zip(own, pictures, strict=True):
-                writer.write(picture, seconds)  # with times no B-frames: see `make_video`
-    return _record(plan, annotations, proposals, sha256_file(path))
+            yield from zip(own, pictures, strict=True)
+
+    sha256 = write_film(
+        folder / name,
+        timed_pictures(),
+        height=plan.height,
+        width=plan.width,
+        nominal_fps=plan.fps if plan.fps is not None else _NOMINAL_VARIABLE_FPS,
+        crf=CRF,
+    )
+    return _record(plan, annotations, proposals, sha256)
 
 
 def _record(

@@ -23,7 +23,7 @@ FIRST_KEYFRAME = 2
 """First annotated second of a file: AVA begins at film second 902."""
 
 PURPOSES = ("look", "motion", "scene", "proposals", "timing")
-_FRAME_RATES = (Fraction(30), Fraction(25), Fraction(24), Fraction(30000, 1001))
+FRAME_RATES = (Fraction(30), Fraction(25), Fraction(24), Fraction(30000, 1001))
 _VARIABLE_RATE_INDEX = 1
 _ID_LETTERS = string.ascii_letters + string.digits + "-_"
 
@@ -102,7 +102,7 @@ def plan_split(
         annotated = {second for shot in shots for second in shot.keyframes}
         free = [s for s in range(FIRST_KEYFRAME, seconds_per_video) if s not in annotated]
         excluded = [second for second in free if rng.random() < 0.12]
-        height, width = _picture_size(index)
+        height, width = picture_size(index)
         plans.append(
             VideoPlan(
                 split=split,
@@ -110,7 +110,7 @@ def plan_split(
                 video_id=_video_id(rng, index),
                 fps=None
                 if index == _VARIABLE_RATE_INDEX
-                else _FRAME_RATES[(index - (index > _VARIABLE_RATE_INDEX)) % len(_FRAME_RATES)],
+                else FRAME_RATES[(index - (index > _VARIABLE_RATE_INDEX)) % len(FRAME_RATES)],
                 height=height,
                 width=width,
                 seconds=seconds_per_video,
@@ -212,7 +212,7 @@ def _fill(
     return shots
 
 
-def _picture_size(index: int) -> tuple[int, int]:
+def picture_size(index: int) -> tuple[int, int]:
     """Return (height, width): mostly 4:3, some square, some wide."""
     return {2: (256, 256), 4: (240, 426)}.get(index % 6, (240, 320))
 
