@@ -51,9 +51,9 @@ def _run(args: argparse.Namespace) -> int:
 
     result = train_on_ava(config, output_dir, resume=args.resume)
     if result.finished and result.files:
-        last = result.history[-1] if result.history else {}
-        if "mAP" in last:
-            print(f"frame-mAP {last['mAP']:.4f} after {result.step} steps")
+        metrics = result.history[-1]["metrics"] if result.history else {}
+        if "mAP" in metrics:
+            print(f"frame-mAP {metrics['mAP']:.4f} after {result.step} steps")
         print(listing(output_dir, [*result.files, output_dir / "curves.png"]))
     elif result.signal_number and result.files:
         print(f"stopped after step {result.step}; the same command with --resume goes on")

@@ -24,21 +24,22 @@ from x3d_det.build import (
     build_evaluation_batches,
     build_evaluation_data,
     build_model,
-    build_schedule,
     build_source,
-    build_train_optimizer,
-    build_train_options,
     build_training_batches,
     build_training_data,
     build_views,
-    evaluation_dtype,
-    load_pretrained,
-    resolve_device,
-    set_threads,
     view_dataset,
 )
-from x3d_det.config.load import FRACTIONAL_RULES, dump_config
-from x3d_det.config.schema import ExperimentConfig
+from x3d_det.build_training import (
+    build_schedule,
+    build_train_optimizer,
+    build_train_options,
+    evaluation_dtype,
+    resolve_device,
+    set_threads,
+)
+from x3d_det.config.load import dump_config
+from x3d_det.config.schema import FRACTIONAL_RULES, ExperimentConfig
 from x3d_det.data import AvaBatch
 from x3d_det.dataset_tables import ActionClasses
 from x3d_det.engine import BatchNote, TrainResult, World, end_world, start_world
@@ -60,6 +61,7 @@ from x3d_det.io.weights import load_model, load_weights
 from x3d_det.models import X3DDetector
 from x3d_det.models.fused import fuse_for_inference
 from x3d_det.score_page import write_score
+from x3d_det.start_weights import start_weights
 
 _logger = logging.getLogger(__name__)
 
@@ -92,7 +94,7 @@ def train_on_ava(config: ExperimentConfig, output_dir: Path, *, resume: bool) ->
                 "validation: by the rules %s, which know fractions of a second", FRACTIONAL_RULES
             )
     model = build_model(config, world.device)
-    _start_weights(config, model, world)
+    start_weights(model, config.pretrained, world, resume_from=output_dir if resume else None)
     batches, steps_per_epoch = build_training_batches(config, training, world)
     if world.is_main:
         _logger.info(
@@ -118,7 +120,9 @@ def train_on_ava(config: ExperimentConfig, output_dir: Path, *, resume: bool) ->
         optimizer=build_train_optimizer(config, model),
         schedule=build_schedule(config.train, steps_per_epoch),
         output_dir=output_dir,
-        options=build_train_options(config, steps_per_epoch, resume=resume),
+        options=build_train_options(
+            config, steps_per_epoch=steps_per_epoch, best_metric="mAP", resume=resume
+        ),
         world=world,
         evaluate=evaluate,
         note_batch=_note,
@@ -295,18 +299,6 @@ def _note(batch: AvaBatch) -> BatchNote:
         num_frames=batch.num_decoded,
         decode_seconds=batch.decode_seconds,
     )
-
-
-def _start_weights(config: ExperimentConfig, model: nn.Module, world: World) -> None:
-    if config.pretrained is not None:
-        report = load_pretrained(model, config.pretrained)
-        if world.is_main:
-            _logger.info("pretrained %s: %s", config.pretrained, report.text())
-    elif world.is_main:
-        _logger.info(
-            "starting from random weights; published results start from Kinetics "
-            "(--set pretrained=FILE)"
-        )
 
 
 def _names(classes: ActionClasses) -> dict[str, str]:

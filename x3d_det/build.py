@@ -1,20 +1,18 @@
 """Config -> objects: which setting becomes which argument, in one look.
 
-The only module that knows both; everything below takes plain arguments.
+With `build_training` (what Kinetics shares) and `build_kinetics` the only modules that know
+both; everything below takes plain arguments.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import nn
 
+from x3d_det.build_training import build_spec
 from x3d_det.config.files import dataset_root
-from x3d_det.config.load import FRACTIONAL_RULES
-from x3d_det.config.schema import ExperimentConfig, ModelConfig, TrainConfig
+from x3d_det.config.schema import FRACTIONAL_RULES, ExperimentConfig
 from x3d_det.data import (
     AvaBatch,
     AvaDataset,
@@ -36,60 +34,12 @@ from x3d_det.data import (
 )
 from x3d_det.data.ava import ClipTransform
 from x3d_det.dataset_tables import ActionClasses, DatasetTables
-from x3d_det.engine import (
-    TrainOptions,
-    World,
-    build_optimizer,
-    cosine_schedule,
-    parameter_groups,
-    step_schedule,
-    with_warmup,
-)
-from x3d_det.engine.optim import Schedule
-from x3d_det.errors import CheckpointError, DataError
+from x3d_det.engine import World
+from x3d_det.errors import DataError
 from x3d_det.evaluation.rules import rules_named
 from x3d_det.io.ava_csv import AvaAnnotations
 from x3d_det.io.frame_folder import FrameFolderReader
-from x3d_det.io.weights import WeightsReport, load_model, load_weights
-from x3d_det.models import X3D_SPECS, X3DDetector, X3DSpec, build_detector
-
-_DTYPES = {"none": None, "float32": None, "bfloat16": torch.bfloat16}
-
-# Settings that a resumed run may change: they alter how fast or where, never what.
-CHANGEABLE_KEYS = (
-    "config.train.num_workers",
-    "config.train.log_every",
-    "config.train.checkpoint_every_steps",
-    "config.train.keep_checkpoints",
-    "config.evaluation.num_workers",
-    "config.dataset.root",
-)
-
-
-def resolve_device(config: ExperimentConfig) -> str:
-    """Return "cuda" or "cpu"; `auto` takes a GPU where torch finds one."""
-    if config.device != "auto":
-        return config.device
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def set_threads(config: ExperimentConfig) -> int:
-    """Give torch its CPU threads and return how many: the config's, or this process's share."""
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = config.num_threads or max(1, (available or 1) // processes)
-    torch.set_num_threads(threads)
-    return threads
-
-
-def build_spec(model: ModelConfig) -> X3DSpec:
-    """Return the member of the family, with the factors that the config changes."""
-    factors = {
-        name: getattr(model, name)
-        for name in ("width_factor", "depth_factor", "bottleneck_factor")
-        if getattr(model, name) is not None
-    }
-    return replace(X3D_SPECS[model.name], **factors)
+from x3d_det.models import X3DDetector, build_detector
 
 
 def build_model(config: ExperimentConfig, device: torch.device | str = "cpu") -> X3DDetector:
@@ -109,22 +59,6 @@ def build_model(config: ExperimentConfig, device: torch.device | str = "cpu") ->
         zero_init_residual=config.model.zero_init_residual,
     )
     return model.to(device=device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-
-
-def load_pretrained(model: nn.Module, path: Path) -> WeightsReport:
-    """Start `model` from the weights of a checkpoint that fit; the report says which do.
-
-    Raises:
-        CheckpointError: the file cannot be read, or not one weight fits.
-    """
-    state, _ = load_model(path)
-    report = load_weights(model, state, strict=False, source=str(path))
-    if not report.matched:
-        raise CheckpointError(
-            f"pretrained = {path}: not one of its {len(state)} tensors fits this model; "
-            f"{report.text()}"
-        )
-    return report
 
 
 def build_source(config: ExperimentConfig) -> FrameSource:
@@ -336,59 +270,3 @@ def build_evaluation_batches(
         world_size=world.world_size,
     )
     return iter(make_loader(dataset, sampler, num_workers=config.evaluation.num_workers))
-
-
-def build_schedule(train: TrainConfig, steps_per_epoch: int) -> Schedule:
-    """Return steps done -> learning rate; epochs become steps here."""
-    if train.schedule == "cosine":
-        schedule = cosine_schedule(train.learning_rate, num_steps=train.epochs * steps_per_epoch)
-    else:
-        boundaries = [round(epoch * steps_per_epoch) for epoch in train.step_epochs]
-        factors = list(train.step_factors)
-        if boundaries[0] > 0:
-            factors.insert(0, 1.0)
-        else:
-            boundaries = boundaries[1:]
-        schedule = step_schedule(train.learning_rate, boundaries=boundaries, relative_lrs=factors)
-    return with_warmup(
-        schedule,
-        num_steps=round(train.warmup_epochs * steps_per_epoch),
-        start_factor=train.warmup_start_factor,
-    )
-
-
-def build_train_optimizer(config: ExperimentConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimiser over the model's parameters."""
-    groups = parameter_groups(model, weight_decay=config.train.weight_decay)
-    return build_optimizer(config.train.optimizer, groups, momentum=config.train.momentum)
-
-
-def build_train_options(
-    config: ExperimentConfig, steps_per_epoch: int, *, resume: bool
-) -> TrainOptions:
-    """Return how long, how and how safely to train."""
-    train = config.train
-    return TrainOptions(
-        num_steps=train.epochs * steps_per_epoch,
-        steps_per_epoch=steps_per_epoch,
-        seed=config.seed,
-        accumulate_steps=train.accumulate_steps,
-        clip_gradient_norm=train.clip_gradient_norm,
-        autocast_dtype=_DTYPES[train.autocast],
-        freeze_bn=train.freeze_bn,
-        ema_decay=train.ema_decay,
-        precise_bn_batches=train.precise_bn_batches,
-        max_bad_steps=train.max_bad_steps,
-        evaluate_every_epochs=train.evaluate_every_epochs,
-        checkpoint_every_steps=train.checkpoint_every_steps,
-        keep_checkpoints=train.keep_checkpoints,
-        best_metric="mAP",
-        log_every_steps=train.log_every,
-        resume=resume,
-        changeable=CHANGEABLE_KEYS,
-    )
-
-
-def evaluation_dtype(config: ExperimentConfig) -> torch.dtype:
-    """Return the arithmetic of the network in evaluation."""
-    return _DTYPES[config.evaluation.precision] or torch.float32

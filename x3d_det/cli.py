@@ -9,8 +9,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, overload
 
-from x3d_det.config.load import dump_config, load_config
+from x3d_det.config.kinetics import KineticsConfig
+from x3d_det.config.load import Config, dump_config, load_config
 from x3d_det.config.schema import ExperimentConfig
 from x3d_det.errors import X3DDetError
 
@@ -58,12 +60,20 @@ def add_output_option(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
-def config_from(args: argparse.Namespace) -> ExperimentConfig:
-    """Return the config that the options of `add_config_options` ask for."""
-    return load_config(args.config, args.overrides)
+@overload
+def config_from(args: argparse.Namespace) -> ExperimentConfig: ...
 
 
-def print_config(config: ExperimentConfig) -> int:
+@overload
+def config_from(args: argparse.Namespace, schema: type[Config]) -> Config: ...
+
+
+def config_from(args: argparse.Namespace, schema: type[Any] = ExperimentConfig) -> Any:
+    """Return the config, of that schema, that the options of `add_config_options` ask for."""
+    return load_config(args.config, args.overrides, schema)
+
+
+def print_config(config: ExperimentConfig | KineticsConfig) -> int:
     """Print the resolved config to stdout."""
     sys.stdout.write(dump_config(config))
     return EXIT_OK

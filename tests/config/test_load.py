@@ -48,7 +48,10 @@ def test_defaults_fill_what_a_config_leaves_out(write):
     assert config.dataset.video_start_seconds == 900.0
 
 
-@pytest.mark.parametrize("path", sorted(CONFIG_FOLDER.glob("x3d_*.yaml")), ids=lambda p: p.stem)
+SHIPPED = sorted({*CONFIG_FOLDER.glob("x3d_*.yaml")} - {*CONFIG_FOLDER.glob("x3d_*_kinetics*")})
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
 def test_every_shipped_config_loads_and_survives_a_round_trip(path, tmp_path):
     config = load_config(path)
     saved = tmp_path / "saved.yaml"

@@ -74,6 +74,7 @@ def trained(
     folder = tmp_path_factory.mktemp("run") / "train"
     done = run_tool("train_ava.py", *settings, "--output-dir", folder)
     assert done.returncode == 0, done.stderr
+    assert "frame-mAP" in done.stdout, "the score that the training ended with"
     return folder
 
 

@@ -1,4 +1,4 @@
-"""YAML files and `--set` overrides -> a checked `ExperimentConfig`.
+"""YAML files and `--set` overrides -> a checked config of either schema.
 
 Every mistake of a config is reported at once, each with the file and line (or
 the override) that it comes from. A file may name one other file as `base:` and
@@ -9,13 +9,15 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 import x3d_det
-from x3d_det.config.schema import ExperimentConfig
+from x3d_det.config.contradictions import contradictions
+from x3d_det.config.kinetics import KineticsConfig
+from x3d_det.config.schema import FRACTIONAL_RULES, ExperimentConfig
 from x3d_det.errors import ConfigError, did_you_mean
 
 REPOSITORY = Path(x3d_det.__file__).resolve().parents[1]
@@ -26,8 +28,7 @@ _KeyPath = tuple[str, ...]
 _MAX_DEPTH = 20
 _MAX_BYTES = 1_000_000
 
-FRACTIONAL_RULES = "activitynet2020"
-"""The rule set that knows keyframes at fractions of a second."""
+Config = TypeVar("Config", ExperimentConfig, KineticsConfig)
 
 
 @dataclass
@@ -50,12 +51,27 @@ class _Tree:
         return "config"
 
 
-def load_config(name: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+@overload
+def load_config(name: str | Path, overrides: Sequence[str] = ...) -> ExperimentConfig: ...
+
+
+@overload
+def load_config(
+    name: str | Path, overrides: Sequence[str] = ..., schema: type[Config] = ...
+) -> Config: ...
+
+
+def load_config(
+    name: str | Path,
+    overrides: Sequence[str] = (),
+    schema: type[Any] = ExperimentConfig,
+) -> Any:
     """Return the checked config of a file, with `section.key=value` overrides applied.
 
     Args:
         name: path of a YAML file, or the name of one in `configs/`.
         overrides: texts such as `train.epochs=3`; the value is read as YAML.
+        schema: `ExperimentConfig` for AVA, `KineticsConfig` for clips with one label.
 
     Raises:
         ConfigError: every mistake found, a line each.
@@ -65,16 +81,18 @@ def load_config(name: str | Path, overrides: Sequence[str] = ()) -> ExperimentCo
     for override in overrides:
         _apply_override(tree, override, problems)
     _expand_dataset(tree, problems)
-    _choose_rules(tree)
-    config = _validate(tree, problems)
+    _require_kind(tree, schema)
+    if schema is ExperimentConfig:
+        _choose_rules(tree)
+    config = _validate(tree, problems, schema)
     if config is not None:
-        problems += [f"{tree.place_of(path)}: {text}" for path, text in _cross_checks(config)]
+        problems += [f"{tree.place_of(path)}: {text}" for path, text in contradictions(config)]
     if problems or config is None:
         raise ConfigError("\n".join(problems))
     return config
 
 
-def dump_config(config: ExperimentConfig) -> str:
+def dump_config(config: ExperimentConfig | KineticsConfig) -> str:
     """Return the resolved config as YAML that `load_config` takes again."""
     values = config.model_dump(mode="json", exclude_none=True)
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
@@ -245,9 +263,30 @@ def _is_fraction(value: object) -> bool:
     return isinstance(value, float) and not value.is_integer()
 
 
-def _validate(tree: _Tree, problems: list[str]) -> ExperimentConfig | None:
+def _require_kind(tree: _Tree, schema: type[BaseModel]) -> None:
+    """Refuse a data set of the other kind in one line, not in one for each of its settings."""
+    dataset = tree.values.get("dataset")
+    train = dataset.get("train") if isinstance(dataset, dict) else None
+    if not isinstance(dataset, dict) or not isinstance(train, dict):
+        return
+    place, name = tree.place_of(("dataset",)), dataset.get("name", "")
+    if schema is ExperimentConfig and "list" in train and "annotations" not in train:
+        raise ConfigError(
+            f"{place}: dataset {name} has whole clips with one label each, as Kinetics, and not "
+            "persons with actions; use a config of Kinetics with tools/train_kinetics.py, or a "
+            "data set in AVA's form."
+        )
+    if schema is KineticsConfig and "annotations" in train and "list" not in train:
+        raise ConfigError(
+            f"{place}: dataset {name} has persons with actions, as AVA, and not whole clips with "
+            "one label each; use a config of AVA with tools/train_ava.py, or a data set in "
+            "Kinetics' form."
+        )
+
+
+def _validate(tree: _Tree, problems: list[str], schema: type[BaseModel]) -> Any:
     try:
-        return ExperimentConfig.model_validate(tree.values)
+        return schema.model_validate(tree.values)
     except ValidationError as error:
         for item in error.errors():
             if item["type"] == "missing" and item["loc"] == ("dataset",) and problems:
@@ -256,15 +295,15 @@ def _validate(tree: _Tree, problems: list[str]) -> ExperimentConfig | None:
             place = tree.place_of(path)
             if any(problem.startswith((f"{place}: ", f"{place} = ")) for problem in problems):
                 continue  # YAML's misreading of this value was already said
-            problems.append(f"{place}: {_explain(path, dict(item))}")
+            problems.append(f"{place}: {_explain(path, dict(item), schema)}")
         return None
 
 
-def _explain(path: _KeyPath, item: dict[str, Any]) -> str:
+def _explain(path: _KeyPath, item: dict[str, Any], schema: type[BaseModel]) -> str:
     name = ".".join(path)
     if item["type"] == "extra_forbidden":
         section = ".".join(path[:-1])
-        allowed = _field_names(path[:-1])
+        allowed = _field_names(path[:-1], schema)
         nearest = did_you_mean(path[-1], allowed)
         if nearest and section:
             nearest = nearest.replace("mean ", f"mean {section}.")
@@ -276,8 +315,8 @@ def _explain(path: _KeyPath, item: dict[str, Any]) -> str:
     return f"{name} = {item['input']!r}: {message}."
 
 
-def _field_names(path: Iterable[str]) -> list[str]:
-    model: type[BaseModel] = ExperimentConfig
+def _field_names(path: Iterable[str], schema: type[BaseModel]) -> list[str]:
+    model = schema
     for part in path:
         found = model.model_fields[part].annotation if part in model.model_fields else None
         candidates = [found, *getattr(found, "__args__", ())]
@@ -286,122 +325,6 @@ def _field_names(path: Iterable[str]) -> list[str]:
             return []
         model = models[0]
     return list(model.model_fields)
-
-
-def _cross_checks(config: ExperimentConfig) -> list[tuple[_KeyPath, str]]:
-    """Return the contradictions between settings that are each allowed."""
-    clip, train, boxes, dataset = config.clip, config.train, config.boxes, config.dataset
-    found: list[tuple[_KeyPath, str]] = []
-    low, high = clip.train_short_side
-    if low > high:
-        text = f"clip.train_short_side = [{low}, {high}] is upside down; write the smaller first."
-        found.append((("clip", "train_short_side"), text))
-    if clip.train_crop > low:
-        text = (
-            f"clip.train_crop = {clip.train_crop} is larger than the smallest short side "
-            f"{low} of clip.train_short_side; a crop must fit."
-        )
-        found.append((("clip", "train_crop"), text))
-    if min(clip.std) <= 0:
-        found.append((("clip", "std"), f"clip.std = {list(clip.std)} must be above 0."))
-    if train.schedule == "steps" and (
-        not train.step_epochs or len(train.step_epochs) != len(train.step_factors)
-    ):
-        text = (
-            f"train.schedule = steps needs train.step_epochs and as many train.step_factors; "
-            f"found {len(train.step_epochs)} and {len(train.step_factors)}."
-        )
-        found.append((("train", "schedule"), text))
-    if train.batch_size % train.accumulate_steps:
-        text = (
-            f"train.accumulate_steps = {train.accumulate_steps} does not divide "
-            f"train.batch_size = {train.batch_size}."
-        )
-        found.append((("train", "accumulate_steps"), text))
-    for use, split, files in (
-        (boxes.train == "annotated_and_detected", "train", dataset.train),
-        (boxes.evaluate == "detected", "val", dataset.val),
-    ):
-        if use and files.person_boxes is None:
-            text = (
-                f"boxes ask for detected boxes, but dataset.{split}.person_boxes is not set; "
-                f"set it, or boxes.{'train' if split == 'train' else 'evaluate'}=annotated."
-            )
-            found.append((("dataset", split), text))
-    return found + _view_checks(config) + _dataset_checks(config)
-
-
-def _view_checks(config: ExperimentConfig) -> list[tuple[_KeyPath, str]]:
-    """Return what the test-time views say against themselves, the model or the clips."""
-    evaluation, smallest = config.evaluation, config.model.feature_stride
-    found: list[tuple[_KeyPath, str]] = []
-    sides = evaluation.short_sides
-    if sides is not None:
-        name, text = f"evaluation.short_sides = {list(sides)}", ""
-        if not sides:
-            text = f"{name} leaves no view; name sizes, or null for clip.eval_short_side."
-        elif len(set(sides)) < len(sides):
-            text = f"{name} names a size twice, which would count double; name each once."
-        elif min(sides) < smallest:
-            text = (
-                f"{name}: {min(sides)} px is less than one feature cell of the model "
-                f"(model.feature_stride = {smallest}); use sizes from {smallest} on."
-            )
-        if text:
-            found.append((("evaluation", "short_sides"), text))
-    clips = evaluation.clips_per_keyframe
-    if clips % 2 == 0:
-        text = (
-            f"evaluation.clips_per_keyframe = {clips} is even, so no clip would stand round the "
-            f"keyframe itself; use {clips - 1} or {clips + 1}."
-        )
-        found.append((("evaluation", "clips_per_keyframe"), text))
-    elif clips > 1 and config.clip.still_keyframe:
-        text = (
-            f"evaluation.clips_per_keyframe = {clips} shifts clips in time, and "
-            "clip.still_keyframe = true shows the keyframe alone; set one of them back."
-        )
-        found.append((("evaluation", "clips_per_keyframe"), text))
-    return found
-
-
-def _dataset_checks(config: ExperimentConfig) -> list[tuple[_KeyPath, str]]:
-    """Return what a data set says against itself, or against how it is used."""
-    dataset, rules = config.dataset, config.evaluation.rules
-    found: list[tuple[_KeyPath, str]] = []
-    if dataset.timestamps == "frames" and dataset.fps is None:
-        text = (
-            "dataset.timestamps = frames needs dataset.fps, the frames a second of the videos, "
-            "to turn frame numbers into seconds."
-        )
-        found.append((("dataset", "timestamps"), text))
-    if dataset.timestamps == "seconds":
-        for name in ("fps", "first_frame"):
-            if name in dataset.model_fields_set and getattr(dataset, name):
-                text = (
-                    f"dataset.{name} = {getattr(dataset, name):g} is for dataset.timestamps = "
-                    "frames; videos are read by time, whatever their rate: remove it, or set that."
-                )
-                found.append((("dataset", name), text))
-    if dataset.classes == ():
-        text = "dataset.classes = [] leaves nothing to learn; name classes, or remove it for all."
-        found.append((("dataset", "classes"), text))
-    interval = dataset.keyframe_interval_seconds
-    if not interval.is_integer() and rules != FRACTIONAL_RULES:
-        text = (
-            f"evaluation.rules = {rules} knows whole seconds only, and "
-            f"dataset.keyframe_interval_seconds = {interval:g}; use evaluation.rules = "
-            f"{FRACTIONAL_RULES}, which is taken by itself where none is written."
-        )
-        found.append((("evaluation", "rules"), text))
-    if dataset.labels == "single" and config.boxes.include_negatives:
-        text = (
-            "boxes.include_negatives = true trains on boxes without an action, which "
-            "dataset.labels = single has no place for; set one of them back, or add a class for "
-            "such persons."
-        )
-        found.append((("boxes", "include_negatives"), text))
-    return found
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> None:

@@ -15,6 +15,9 @@ RulesName = Literal[
     "pyslowfast", "activitynet2018", "activitynet2019", "activitynet2020", "mmaction2"
 ]
 
+FRACTIONAL_RULES: RulesName = "activitynet2020"
+"""The rule set that knows keyframes at fractions of a second."""
+
 
 def _text_to_path(value: object) -> object:
     return Path(value) if isinstance(value, str) else value
@@ -279,8 +282,8 @@ class ExperimentConfig(Settings):
     """`auto` takes a GPU where there is one."""
     num_threads: Count | None = None
     """CPU threads a process; default: the cores, shared among this machine's processes."""
-    pretrained: FilePath | None = None
-    """Checkpoint whose matching weights the model starts from."""
+    pretrained: str | None = None
+    """Weights that the model starts from: a file of any known layout, or a name of the zoo."""
     dataset: DatasetConfig
     """In YAML a name from `configs/datasets/`, or a mapping that may name one as `base:`."""
     model: ModelConfig
