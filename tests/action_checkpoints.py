@@ -38,7 +38,7 @@ def detector_config(*overrides: str):
 
 def save_action_checkpoint(path: Path, *overrides: str, **metadata: str) -> Path:
     """Write a checkpoint of random weights whose scores differ from box to box."""
-    from x3d_det.build_training import build_spec
+    from x3d_det.builders.common import build_spec
 
     config = detector_config(*overrides)
     torch.manual_seed(3)

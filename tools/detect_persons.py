@@ -226,7 +226,7 @@ def _job_of_videos(args: argparse.Namespace) -> _Job:
 
 
 def _job_of_config(args: argparse.Namespace, config: ExperimentConfig) -> _Job:
-    from x3d_det.build import build_source
+    from x3d_det.builders.ava import build_source
     from x3d_det.data import check_videos, missing_videos
     from x3d_det.dataset_tables import DatasetTables
     from x3d_det.io.ava_csv import read_exclusions

@@ -181,7 +181,7 @@ def _score_model(args: argparse.Namespace, config: ExperimentConfig) -> int:
     if args.sweep_thresholds:
         return _sweep(args, config, output_dir)
 
-    from x3d_det.ava_runs import evaluate_checkpoint  # torch and all
+    from x3d_det.runs.ava import evaluate_checkpoint  # torch and all
 
     evaluated, files = evaluate_checkpoint(config, args.checkpoint, output_dir)
     if evaluated is None:  # a rank beside rank 0
@@ -196,7 +196,7 @@ def _score_model(args: argparse.Namespace, config: ExperimentConfig) -> int:
 
 
 def _sweep(args: argparse.Namespace, config: ExperimentConfig, output_dir: Path) -> int:
-    from x3d_det.threshold_sweep import sweep_checkpoint
+    from x3d_det.runs.threshold_sweep import sweep_checkpoint
 
     sweep, files = sweep_checkpoint(config, args.checkpoint, args.sweep_thresholds, output_dir)
     if sweep is not None:

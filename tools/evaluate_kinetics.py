@@ -79,7 +79,7 @@ def _run(args: argparse.Namespace) -> int:
     result = _result_path(args)
     log_to_stderr()
 
-    from x3d_det.kinetics_evaluation import evaluate_checkpoint, views_text  # torch and all
+    from x3d_det.runs.kinetics_evaluation import evaluate_checkpoint, views_text  # torch and all
 
     evaluated, files = evaluate_checkpoint(config, args.checkpoint, result)
     if evaluated is None:  # a rank beside rank 0

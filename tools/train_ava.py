@@ -47,7 +47,7 @@ def _run(args: argparse.Namespace) -> int:
     output_dir = writable_folder(args.output_dir or Path("outputs") / Path(args.config).stem)
     log_to_stderr()
 
-    from x3d_det.ava_runs import train_on_ava  # torch and all: after the checks that need none
+    from x3d_det.runs.ava import train_on_ava  # torch and all: after the checks that need none
 
     result = train_on_ava(config, output_dir, resume=args.resume)
     if result.finished and result.files:

@@ -50,7 +50,7 @@ def _run(args: argparse.Namespace) -> int:
     output_dir = writable_folder(args.output_dir or Path("outputs") / Path(args.config).stem)
     log_to_stderr()
 
-    from x3d_det.kinetics_runs import counts_of_run, train_on_kinetics  # torch and all: late
+    from x3d_det.runs.kinetics import counts_of_run, train_on_kinetics  # torch and all: late
 
     result = train_on_kinetics(config, output_dir, resume=args.resume)
     if result.finished and result.files:

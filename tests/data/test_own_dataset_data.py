@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from video_files import frame_number, make_video
 
-from x3d_det.ava_runs import _LOSSES, _export_metadata, evaluate_checkpoint, score_on_ava
-from x3d_det.build import (
+from x3d_det.builders.ava import (
     build_classes,
     build_evaluation_data,
     build_model,
@@ -32,6 +31,7 @@ from x3d_det.io.frame_folder import FrameFolderReader
 from x3d_det.io.label_map import LabelMap
 from x3d_det.io.weights import save_model
 from x3d_det.persons.keyframe_plan import plan_annotated_range
+from x3d_det.runs.ava import _LOSSES, _export_metadata, evaluate_checkpoint, score_on_ava
 
 BOX, OTHER = "0.1,0.1,0.4,0.9", "0.5,0.1,0.9,0.9"
 NAMES = {1: "walk", 2: "run", 3: "sit", 12: "wave"}

@@ -208,7 +208,7 @@ def test_a_data_set_from_its_first_to_its_last_annotated_second(tool, lit, ava, 
 
 
 def test_the_named_setting_is_one_that_evaluation_takes(tool, lit, ava, tmp_path):
-    from x3d_det.build import build_evaluation_data
+    from x3d_det.builders.ava import build_evaluation_data
     from x3d_det.config.load import load_config
 
     done = tool(*_config(ava), "--output-dir", tmp_path / "out put")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from x3d_det.build_kinetics import build_classifier
+from x3d_det.builders.kinetics import build_classifier
 from x3d_det.config.kinetics import KineticsConfig
 from x3d_det.config.load import load_config
 from x3d_det.io.video import iterate_frames

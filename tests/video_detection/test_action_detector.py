@@ -45,8 +45,8 @@ def scores_of(keyframe: KeyframeActions) -> np.ndarray:
 @pytest.mark.parametrize("labels", ["multi", "single"])
 def test_scores_are_those_of_the_evaluation(tmp_path, labels):
     """The same boxes through `evaluate_ava`'s own path, bit for bit."""
-    from x3d_det.ava_runs import load_for_scoring, score_boxes
     from x3d_det.config.load import load_config
+    from x3d_det.runs.ava import load_for_scoring, score_boxes
 
     root = tmp_path / "data"
     make_small_dataset(root)

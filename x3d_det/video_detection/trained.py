@@ -14,7 +14,7 @@ import torch
 from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
-from x3d_det.build_training import build_spec
+from x3d_det.builders.common import build_spec
 from x3d_det.config.schema import ClipConfig, ModelConfig
 from x3d_det.data.transforms import (
     Window,

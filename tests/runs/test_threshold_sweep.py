@@ -6,13 +6,13 @@ import pytest
 import torch
 from video_files import make_video
 
-from x3d_det.ava_runs import _export_metadata, score_on_ava
-from x3d_det.build import build_classes, build_evaluation_data, build_model
+from x3d_det.builders.ava import build_classes, build_evaluation_data, build_model
 from x3d_det.config import load_config
 from x3d_det.engine import World
 from x3d_det.errors import ConfigError
 from x3d_det.io.weights import save_model
-from x3d_det.threshold_sweep import (
+from x3d_det.runs.ava import _export_metadata, score_on_ava
+from x3d_det.runs.threshold_sweep import (
     ThresholdResult,
     ThresholdSweep,
     at_lowest_threshold,

@@ -7,15 +7,15 @@ import pytest
 import torch
 from class_folders import CLASSES, make_class_folders, small_settings
 
-from x3d_det.build_kinetics import build_classifier, build_lists
+from x3d_det.builders.kinetics import build_classifier, build_lists
 from x3d_det.config import load_config
 from x3d_det.config.kinetics import KineticsConfig
 from x3d_det.engine import World
 from x3d_det.engine.step import StepRunner
 from x3d_det.errors import CheckpointError, ConfigError, DataError, VideoError, X3DDetError
 from x3d_det.io.weights import load_model, save_model
-from x3d_det.kinetics_runs import counts_of_run, load_classifier, train_on_kinetics
-from x3d_det.start_weights import start_weights
+from x3d_det.runs.kinetics import counts_of_run, load_classifier, train_on_kinetics
+from x3d_det.runs.start_weights import start_weights
 
 # Everything random, everything averaged and the short cycle at once.
 EVERYTHING = (
@@ -213,7 +213,7 @@ def test_new_classes_start_from_the_other_weights(trained, clips, caplog):
 
 
 def test_a_detector_starts_from_kinetics(trained, clips, tmp_path, caplog):
-    from x3d_det.build import build_model
+    from x3d_det.builders.ava import build_model
 
     config = load_config(
         "x3d_xs_ava_mini", ["model.depth_factor=0.2", f"pretrained={trained}/model.safetensors"]

@@ -11,21 +11,21 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from x3d_det.build_kinetics import (
-    KineticsLists,
-    build_classifier,
-    build_course,
-    build_lists,
-    build_train_dataset,
-)
-from x3d_det.build_kinetics_views import build_view_batches, build_view_dataset
-from x3d_det.build_training import (
+from x3d_det.builders.common import (
     build_train_optimizer,
     build_train_options,
     evaluation_dtype,
     resolve_device,
     set_threads,
 )
+from x3d_det.builders.kinetics import (
+    KineticsLists,
+    build_classifier,
+    build_course,
+    build_lists,
+    build_train_dataset,
+)
+from x3d_det.builders.kinetics_views import build_view_batches, build_view_dataset
 from x3d_det.checkpoints import read_checkpoint
 from x3d_det.checkpoints.pretrained import fill_model
 from x3d_det.config.kinetics import KineticsConfig
@@ -41,7 +41,7 @@ from x3d_det.evaluation.kinetics import KineticsReport, evaluate_kinetics
 from x3d_det.io.files import atomic_write
 from x3d_det.models import X3DClassifier
 from x3d_det.models.fused import fuse_for_inference
-from x3d_det.start_weights import start_weights
+from x3d_det.runs.start_weights import start_weights
 from x3d_det.zoo import weights_path
 
 _logger = logging.getLogger(__name__)

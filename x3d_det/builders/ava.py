@@ -1,7 +1,6 @@
-"""Config -> objects: which setting becomes which argument, in one look.
+"""AVA's config -> objects: which setting becomes which argument, in one look.
 
-With `build_training` (what Kinetics shares) and `build_kinetics` the only modules that know
-both; everything below takes plain arguments.
+What Kinetics shares stands in `common`. Everything below this folder takes plain arguments.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,7 +9,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 import torch
 
-from x3d_det.build_training import build_spec
+from x3d_det.builders.common import build_spec
 from x3d_det.config.files import dataset_root
 from x3d_det.config.schema import FRACTIONAL_RULES, ExperimentConfig
 from x3d_det.data import (

@@ -1,6 +1,6 @@
 """Config -> objects for clips with one label: lists, data sets, model, batches.
 
-`build_training` has what AVA shares, `build_kinetics_views` the views of an evaluation.
+`common` has what AVA shares, `kinetics_views` the views of an evaluation.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from x3d_det.build_training import build_schedule, build_spec
+from x3d_det.builders.common import build_schedule, build_spec
 from x3d_det.config.files import dataset_root
 from x3d_det.config.kinetics import KineticsConfig, MultigridConfig, VideoSplitConfig
 from x3d_det.data.batch import TrainBatchSampler

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from x3d_det.build import (
+from x3d_det.builders.ava import (
     EvaluationData,
     build_classes,
     build_evaluation_batches,
@@ -30,7 +30,7 @@ from x3d_det.build import (
     build_views,
     view_dataset,
 )
-from x3d_det.build_training import (
+from x3d_det.builders.common import (
     build_schedule,
     build_train_optimizer,
     build_train_options,
@@ -60,8 +60,8 @@ from x3d_det.io.files import atomic_write
 from x3d_det.io.weights import load_model, load_weights
 from x3d_det.models import X3DDetector
 from x3d_det.models.fused import fuse_for_inference
+from x3d_det.runs.start_weights import start_weights
 from x3d_det.score_page import write_score
-from x3d_det.start_weights import start_weights
 
 _logger = logging.getLogger(__name__)
 

@@ -4,13 +4,13 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from x3d_det.build_kinetics import build_lists
-from x3d_det.build_kinetics_views import build_view_dataset
-from x3d_det.build_training import resolve_device, set_threads
+from x3d_det.builders.common import resolve_device, set_threads
+from x3d_det.builders.kinetics import build_lists
+from x3d_det.builders.kinetics_views import build_view_dataset
 from x3d_det.config.kinetics import KineticsConfig
 from x3d_det.engine import end_world, start_world
 from x3d_det.evaluation.kinetics_files import write_kinetics_report
-from x3d_det.kinetics_runs import EvaluatedVideos, load_classifier, score_on_kinetics
+from x3d_det.runs.kinetics import EvaluatedVideos, load_classifier, score_on_kinetics
 from x3d_det.zoo import weights_path
 
 _logger = logging.getLogger(__name__)

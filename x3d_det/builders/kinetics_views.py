@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from x3d_det.build_kinetics import KineticsLists
+from x3d_det.builders.kinetics import KineticsLists
 from x3d_det.config.kinetics import KineticsConfig
 from x3d_det.data.batch import EvalBatchSampler
 from x3d_det.data.kinetics import KineticsBatch, KineticsViewDataset, make_kinetics_loader

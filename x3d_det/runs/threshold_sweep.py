@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from x3d_det.ava_runs import evaluate_scores, load_for_scoring, score_boxes
-from x3d_det.build import EvaluationData
+from x3d_det.builders.ava import EvaluationData
 from x3d_det.config.schema import ExperimentConfig
 from x3d_det.engine import World, end_world
 from x3d_det.engine.infer import KeyframeScores
 from x3d_det.errors import ConfigError
 from x3d_det.io.files import atomic_write
 from x3d_det.models import X3DDetector
+from x3d_det.runs.ava import evaluate_scores, load_for_scoring, score_boxes
 
 _logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Config -> objects: the only modules that know both."""

@@ -1,0 +1,1 @@
+"""Trainings and evaluations from config to files, as the commands start them."""
