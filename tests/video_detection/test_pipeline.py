@@ -226,7 +226,7 @@ def test_nobody_there_needs_no_network(clip_of_30, checkpoint):
 
 
 def test_persons_between_keyframes_have_no_actions(clip_of_30, detector):
-    found = list(detector.detect(clip_of_30, person_looks=2, end_seconds=2.0))
+    found = list(detector.detect(clip_of_30, person_looks=2, end_seconds=2.0, tracker=None))
     assert [(k.seconds, k.has_actions) for k in found] == [
         (0.0, True),
         (0.5, False),
@@ -235,7 +235,7 @@ def test_persons_between_keyframes_have_no_actions(clip_of_30, detector):
     ]
     assert [len(k.persons[0].actions) for k in found] == [3, 0, 3, 0]
     keyframes = [k for k in found if k.has_actions]
-    assert keyframes == list(detector.detect(clip_of_30, end_seconds=2.0))
+    assert keyframes == list(detector.detect(clip_of_30, end_seconds=2.0, tracker=None))
 
 
 def test_known_results_are_taken_and_their_work_is_not_done_again(clip_of_30, detector):
@@ -258,7 +258,7 @@ def test_known_results_are_taken_and_their_work_is_not_done_again(clip_of_30, de
 def test_persons_are_numbered_anew_behind_a_cut(detector):
     black, white = np.zeros((48, 64, 3), np.uint8), np.full((48, 64, 3), 40, np.uint8)
     film = [*[black] * 60, *[white] * 60]
-    found = list(detector.detect(film, fps=30, linker=IouLinker()))
+    found = list(detector.detect(film, fps=30))
     numbers = [[person.track_id for person in keyframe.persons] for keyframe in found]
     assert numbers == [[1, 2], [1, 2], [3, 4], [3, 4]]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from x3d_det.errors import ConfigError, did_you_mean
 from x3d_det.persons import PersonDetector, PersonDetectorOptions
 from x3d_det.persons.batches import torch_device
-from x3d_det.tracking import PersonLinker
+from x3d_det.tracking import PersonLinker, make_linker
 from x3d_det.video_detection.detections import Detections
 from x3d_det.video_detection.frames import ShownFrame, SourceInfo
 from x3d_det.video_detection.linking import Numbering
@@ -127,7 +127,7 @@ class ActionDetector:
         boxes: Boxes | None = None,
         start_seconds: float = 0.0,
         end_seconds: float | None = None,
-        linker: PersonLinker | None = None,
+        tracker: str | None = "iou",
         options: PipelineOptions | None = None,
     ) -> "Detections[KeyframeActions]":
         """Return everybody at every keyframe, one keyframe after another, as they are ready.
@@ -146,8 +146,8 @@ class ActionDetector:
                 or its rows of this video), or second -> (N, 5). Its seconds are the keyframes.
                 Of a file, the rows named as the video's file is, without its ending.
             start_seconds, end_seconds: half-open range of the keyframes; None: to the end.
-            linker: numbers the persons over time (`tracking.IouLinker()`), a fresh one each
-                video; None leaves `track_id` None.
+            tracker: numbers the persons over time: "iou" by overlap, or one of the package
+                `trackers` (see `tracking.LINKERS`); None leaves `track_id` None.
             options: queues and batches.
 
         Raises:
@@ -165,7 +165,7 @@ class ActionDetector:
             options=options or PipelineOptions(),
         )
         return Detections(
-            self._pipeline(video, request, keeps_frames=False, linker=linker), warns=True
+            self._pipeline(video, request, keeps_frames=False, linker=_linker(tracker)), warns=True
         )
 
     def detect_with_frames(
@@ -178,7 +178,7 @@ class ActionDetector:
         boxes: Boxes | None = None,
         start_seconds: float = 0.0,
         end_seconds: float | None = None,
-        linker: PersonLinker | None = None,
+        tracker: str | None = "iou",
         options: PipelineOptions | None = None,
     ) -> "Detections[KeyframeActions | ShownFrame]":
         """Return what `detect` does and, among it, every frame of the range.
@@ -199,7 +199,7 @@ class ActionDetector:
             options=options or PipelineOptions(),
         )
         return Detections(
-            self._pipeline(video, request, keeps_frames=True, linker=linker), warns=True
+            self._pipeline(video, request, keeps_frames=True, linker=_linker(tracker)), warns=True
         )
 
     def run(
@@ -310,6 +310,10 @@ class ActionDetector:
             _keyframe(ready, rows, kept[index], scores_of.get(index), self._trained.classes, info)
             for index, (ready, rows) in enumerate(batch)
         ]
+
+
+def _linker(tracker: str | None) -> PersonLinker | None:
+    return None if tracker is None else make_linker(tracker)
 
 
 def _keyframe(
