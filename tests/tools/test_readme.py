@@ -32,12 +32,20 @@ def test_no_command_is_without_a_test(repository):
     assert [" ".join(command.split()[:4]) for command in _commands(repository)] == [
         "make demo",
         "make test",
+        "python tools/detect_actions.py clip.mp4 --checkpoint",  # test_readme_video.py
         "python tools/train_ava.py --config x3d_m_ava.yaml",
         "python tools/make_ava_mini.py",
         "python tools/train_ava.py --config x3d_m_ava.yaml",
         "python tools/evaluate_ava.py --config x3d_xs_ava_mini.yaml",
         "python tools/visualize_ava.py --config x3d_xs_ava_mini.yaml",
         "python tools/evaluate_ava.py --annotations ava_val_v2.2.csv",
+        "python tools/download_weights.py x3d_m_kinetics400",  # these: test_readme_kinetics.py
+        "python tools/train_ava.py --config x3d_m_ava.yaml",
+        "python tools/convert_checkpoint.py x3d_m.pyth x3d_m.safetensors",
+        "python tools/make_kinetics_mini.py",
+        "python tools/train_kinetics.py --config x3d_xs_kinetics_mini.yaml",
+        "python tools/evaluate_kinetics.py --config x3d_xs_kinetics_mini.yaml",
+        "python tools/profile_x3d.py",
         "python tools/prepare_ava.py --list",
         "python tools/check_dataset.py --config x3d_m_ava.yaml",
         "python tools/detect_persons.py clip.mp4",
@@ -98,10 +106,11 @@ def test_the_users_command_says_what_is_missing(repository, run_tool, tmp_path):
 
 
 def test_the_same_model_trains_on_the_generated_ava(repository, run_tool, tiny_ava, tmp_path):
-    options = _options(repository, "python tools/train_ava.py --config x3d_m_ava.yaml --set")
+    start = "python tools/train_ava.py --config x3d_m_ava.yaml --set dataset="
+    dataset, *options = _options(repository, start)
     done = run_tool(
         "train_ava.py",
-        *("--config", "x3d_m_ava.yaml", "--set", *options),
+        *("--config", "x3d_m_ava.yaml", "--set", f"dataset={dataset}", *options),
         *("--set", f"dataset.root={tiny_ava}", "--set", "train.epochs=1"),
         *("--set", "clip.num_frames=2", "--set", "clip.train_crop=64"),
         *("--set", "clip.train_short_side=[64, 64]", "--set", "clip.eval_short_side=64"),
