@@ -326,3 +326,46 @@ def test_wrong_options_are_named():
         draw_persons(grey_frame(), [], top_k=0)
     with pytest.raises(ValueError, match="kind is 'guess'; allowed"):
         draw_persons(grey_frame(), [person((1, 1, 2, 2), kind="guess")])
+
+
+# Tags: the number of a person, in the corner of the box
+
+
+def test_a_tag_lies_in_the_corner_of_its_box_and_nowhere_else():
+    box = (100, 60, 200, 220)
+    before, after = (
+        draw_persons(grey_frame(), [person(box, ("sit", 0.9), tag=tag)]) for tag in (None, "12")
+    )
+    rows, columns = np.nonzero(changed(before, after))
+    assert (rows.min(), columns.min()) == (60, 100)
+    assert rows.max() < 60 + 24
+    assert columns.max() < 100 + 30
+
+
+def test_a_person_without_an_action_has_a_grey_tag():
+    drawn = draw_persons(grey_frame(), [person((100, 60, 200, 220), tag="3")])
+    tag = drawn[60:80, 100:116].reshape(-1, 3)
+    assert (np.abs(tag.astype(int) - NO_ACTION_COLOR).max(axis=1) < 12).sum() > 60
+    assert (drawn[100:200, 110:190] == 90).all(), "and no plate"
+
+
+def test_a_plate_keeps_off_the_tag(rows_drawn):
+    # A box as large as the picture leaves its plate no place but inside.
+    frame = grey_frame()
+    drawn = draw_persons(frame, [person((0, 0, 320, 240), ("sit", 0.9), tag="7")])
+    alone = draw_persons(frame, [person((0, 0, 320, 240), tag="7")])
+    assert [rows[0].text for rows in rows_drawn] == ["7", "sit", "7"]
+    colored = draw_persons(frame, [person((0, 0, 320, 240), ("sit", 0.9))])
+    corner = np.s_[3:14, 3:14]
+    assert changed(colored, drawn)[corner].any(), "the tag is not hidden"
+    assert changed(frame, alone)[corner].any()
+
+
+@pytest.mark.parametrize("box", [(310, 230, 320, 240), (0, 0, 2, 2), (-50, -50, 10, 10)])
+def test_a_tag_of_any_box_is_inside_the_picture(box, rows_drawn):
+    before, after = (
+        draw_persons(grey_frame(), [person(box, tag=tag)]) for tag in (None, "a very long name" * 9)
+    )
+    rows, columns = np.nonzero(changed(before, after))
+    assert np.ptp(columns) < 160
+    assert 0 < np.ptp(rows) < 24

@@ -165,7 +165,8 @@ class ActionDetector:
             options=options or PipelineOptions(),
         )
         return Detections(
-            self._pipeline(video, request, keeps_frames=False, linker=_linker(tracker)), warns=True
+            self._pipeline(video, request, keeps_frames=False, linker=_linker(tracker, request)),
+            warns=True,
         )
 
     def detect_with_frames(
@@ -199,7 +200,8 @@ class ActionDetector:
             options=options or PipelineOptions(),
         )
         return Detections(
-            self._pipeline(video, request, keeps_frames=True, linker=_linker(tracker)), warns=True
+            self._pipeline(video, request, keeps_frames=True, linker=_linker(tracker, request)),
+            warns=True,
         )
 
     def run(
@@ -312,8 +314,10 @@ class ActionDetector:
         ]
 
 
-def _linker(tracker: str | None) -> PersonLinker | None:
-    return None if tracker is None else make_linker(tracker)
+def _linker(tracker: str | None, request: Request) -> PersonLinker | None:
+    if tracker is None:
+        return None
+    return make_linker(tracker, spacing_seconds=request.interval_seconds)
 
 
 def _keyframe(

@@ -61,6 +61,8 @@ class DrawnPerson:
         color_index: of the palette.
         correct_labels: where given, the labels in it get a tick and the others a cross.
         missed_labels: names of true actions that were not found; listed below with a ring.
+        tag: a short text in the top left corner of the box, as the person's number; also of a
+            person without a plate.
     """
 
     box_xyxy_px: tuple[float, float, float, float]
@@ -70,6 +72,7 @@ class DrawnPerson:
     color_index: int | None = None
     correct_labels: Collection[str] | None = None
     missed_labels: Sequence[str] = ()
+    tag: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +140,9 @@ def draw_persons(
     kinds = {person.kind for person in persons}
     if legend and len(kinds) == 2:
         taken.append(_lay_legend(drawn_HWC, persons, font_size))
+    for rect, person, color in zip(rects, persons, colors, strict=True):
+        if rect is not None and person.tag:
+            taken.append(_lay_tag(drawn_HWC, person.tag, rect, color, font_size))
     for index, person in enumerate(persons):
         rows, rect = _rows(person, shown[index]), rects[index]
         if not rows or rect is None:
@@ -282,6 +288,22 @@ def _person_plate(
         text_color=text_color_on(color, PLATE_OPACITY) if is_detection else LIGHT_TEXT,
         outline=None if is_detection else color,
     )
+
+
+def _lay_tag(drawn_HWC: np.ndarray, tag: str, rect: Rect, color: Color, font_size: int) -> Rect:
+    """Lay a tag inside its box; at most half as wide as the picture, and always in it."""
+    height, width = drawn_HWC.shape[:2]
+    tile = cached_plate(
+        (Row(tag),),
+        font_size_px=max(9, round(0.85 * font_size)),
+        max_width_px=max(width // 2, font_size),
+        color=color,
+        opacity=PLATE_OPACITY,
+        text_color=text_color_on(color, PLATE_OPACITY),
+    )
+    x, y = max(0, min(rect[0], width - tile.width)), max(0, min(rect[1], height - tile.height))
+    lay_over(drawn_HWC, tile, x_px=x, y_px=y)
+    return rect_of((x, y), (tile.height, tile.width))
 
 
 def _lay_caption(drawn_HWC: np.ndarray, caption: Caption, font_size: int) -> Rect:
