@@ -45,6 +45,8 @@ setup(
     ],
     extras_require={
         "track": ["trackers>=2.6"],
+        "slurm": ["submitit>=1.5"],
+        "ray": ["ray>=2.9"],
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3.5",
@@ -57,6 +59,7 @@ setup(
             "types-requests",
             "types-defusedxml",
             "scipy-stubs",
+            "submitit>=1.5",
             "pytorchvideo==0.1.5",  # the peer whose X3D ours must equal
         ],
         "benchmarks": ["pytorchvideo==0.1.5", "openvino>=2024.6"],

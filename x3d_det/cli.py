@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, overload
 
+from x3d_det.config.expansion import ExpansionConfig
 from x3d_det.config.kinetics import KineticsConfig
 from x3d_det.config.load import Config, dump_config, load_config
 from x3d_det.config.schema import ExperimentConfig
@@ -73,7 +74,7 @@ def config_from(args: argparse.Namespace, schema: type[Any] = ExperimentConfig) 
     return load_config(args.config, args.overrides, schema)
 
 
-def print_config(config: ExperimentConfig | KineticsConfig) -> int:
+def print_config(config: ExperimentConfig | KineticsConfig | ExpansionConfig) -> int:
     """Print the resolved config to stdout."""
     sys.stdout.write(dump_config(config))
     return EXIT_OK

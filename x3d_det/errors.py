@@ -29,6 +29,10 @@ class CheckpointError(X3DDetError):
     """A checkpoint that is missing, damaged, unsafe, or of another model."""
 
 
+class TrainingDiverged(X3DDetError):
+    """A training whose loss or gradients stopped being finite numbers."""
+
+
 def did_you_mean(found: str, allowed: Iterable[str]) -> str:
     """Return `"; did you mean X?"` for the nearest allowed name, or an empty string."""
     nearest = get_close_matches(found, list(allowed), n=1, cutoff=0.6)

@@ -145,7 +145,7 @@ def test_where_the_best_cannot_be_contracted_the_next_best_is():
     found = search(prefer, 1.5, axes=("fast", "depth", "spatial"))
     assert axes_of(found) == ["depth"]
     assert found.final.candidate.factors.depth == 1.5
-    assert found.steps[2].stuck[0].reason == "no smaller growth of it has a volume within 1.5"
+    assert found.steps[2].stuck[0].reason == "no smaller growth of it costs at most 1.5 units"
     found = search(prefer, 1.5, axes=("fast",))
     assert found.final.candidate.axis == "start"
     assert found.stopped == "No candidate of the last step could be brought within the budget."

@@ -92,6 +92,7 @@ def build_train_options(
     epoch_ends: tuple[int, ...] | None = None,
     best_metric: str,
     resume: bool,
+    stop_after_epoch: int | None = None,
 ) -> TrainOptions:
     """Return how long, how and how safely to train; epochs are of one length, or end as listed."""
     train = config.train
@@ -108,6 +109,7 @@ def build_train_options(
         precise_bn_batches=train.precise_bn_batches,
         max_bad_steps=train.max_bad_steps,
         evaluate_every_epochs=train.evaluate_every_epochs,
+        stop_after_epoch=stop_after_epoch,
         checkpoint_every_steps=train.checkpoint_every_steps,
         keep_checkpoints=train.keep_checkpoints,
         best_metric=best_metric,

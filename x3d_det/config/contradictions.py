@@ -3,6 +3,7 @@
 Each function returns (key path of the setting, what is wrong); `load.py` adds the place.
 """
 
+from x3d_det.config.expansion import ExpansionConfig
 from x3d_det.config.kinetics import KineticsClipConfig, KineticsConfig
 from x3d_det.config.schema import FRACTIONAL_RULES, ClipConfig, ExperimentConfig, TrainConfig
 
@@ -10,8 +11,10 @@ KeyPath = tuple[str, ...]
 Found = list[tuple[KeyPath, str]]
 
 
-def contradictions(config: ExperimentConfig | KineticsConfig) -> Found:
-    """Return what the settings of an experiment say against each other."""
+def contradictions(config: ExperimentConfig | KineticsConfig | ExpansionConfig) -> Found:
+    """Return what the settings of an experiment or a search say against each other."""
+    if isinstance(config, ExpansionConfig):
+        return _search_checks(config)
     found = _clip_checks(config.clip) + _train_checks(config.train)
     if isinstance(config, KineticsConfig):
         return found + _crop_checks(config) + _kinetics_train_checks(config)
@@ -178,4 +181,20 @@ def _kinetics_train_checks(config: KineticsConfig) -> Found:
     if grids is not None and not (grids.long_cycle or grids.short_cycle):
         text = "train.multigrid has neither cycle, so it changes nothing; set one, or null."
         found.append((("train", "multigrid"), text))
+    return found
+
+
+def _search_checks(config: ExpansionConfig) -> Found:
+    """Return what a search says against itself; axes and budget are the search's to check."""
+    found: Found = []
+    for name, values in (("axes", config.axes), ("seeds", config.seeds)):
+        if not values or len(set(values)) < len(values):
+            text = f"{name} = {list(values)}; name one or more, each once."
+            found.append(((name,), text))
+    halving = config.halving
+    if halving is not None and (
+        not halving.rungs or list(halving.rungs) != sorted(set(halving.rungs))
+    ):
+        text = f"halving.rungs = {list(halving.rungs)}; name ascending epochs, each once."
+        found.append((("halving", "rungs"), text))
     return found

@@ -1,4 +1,4 @@
-"""YAML files and `--set` overrides -> a checked config of either schema.
+"""YAML files and `--set` overrides -> a checked config of any schema.
 
 Every mistake of a config is reported at once, each with the file and line (or
 the override) that it comes from. A file may name one other file as `base:` and
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 import x3d_det
 from x3d_det.config.contradictions import contradictions
+from x3d_det.config.expansion import ExpansionConfig
 from x3d_det.config.kinetics import KineticsConfig
 from x3d_det.config.schema import FRACTIONAL_RULES, ExperimentConfig
 from x3d_det.errors import ConfigError, did_you_mean
@@ -28,7 +29,7 @@ _KeyPath = tuple[str, ...]
 _MAX_DEPTH = 20
 _MAX_BYTES = 1_000_000
 
-Config = TypeVar("Config", ExperimentConfig, KineticsConfig)
+Config = TypeVar("Config", ExperimentConfig, KineticsConfig, ExpansionConfig)
 
 
 @dataclass
@@ -71,7 +72,8 @@ def load_config(
     Args:
         name: path of a YAML file, or the name of one in `configs/`.
         overrides: texts such as `train.epochs=3`; the value is read as YAML.
-        schema: `ExperimentConfig` for AVA, `KineticsConfig` for clips with one label.
+        schema: `ExperimentConfig` for AVA, `KineticsConfig` for clips with one label,
+            `ExpansionConfig` for a search.
 
     Raises:
         ConfigError: every mistake found, a line each.
@@ -92,7 +94,7 @@ def load_config(
     return config
 
 
-def dump_config(config: ExperimentConfig | KineticsConfig) -> str:
+def dump_config(config: ExperimentConfig | KineticsConfig | ExpansionConfig) -> str:
     """Return the resolved config as YAML that `load_config` takes again."""
     values = config.model_dump(mode="json", exclude_none=True)
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)

@@ -38,6 +38,9 @@ class TrainOptions:
     """So many skipped steps in a row end the run."""
     evaluate_every_epochs: int = 1
     """The last epoch is always evaluated."""
+    stop_after_epoch: int | None = None
+    """Evaluate and leave after this epoch, to go on by a resume; the schedule stays the whole
+    run's, so the weights are those of a run never stopped."""
     checkpoint_every_steps: int = 1000
     """Also at each evaluation, and at the end."""
     keep_checkpoints: int = 2

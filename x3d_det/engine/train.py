@@ -33,7 +33,7 @@ from x3d_det.engine.recorder import Recorder
 from x3d_det.engine.run_folder import RunFolder, require_same_settings
 from x3d_det.engine.signals import StopNow, StopSignals
 from x3d_det.engine.step import BatchNote, ComputeLoss, StepRunner
-from x3d_det.errors import X3DDetError, did_you_mean
+from x3d_det.errors import TrainingDiverged, X3DDetError, did_you_mean
 from x3d_det.io.weights import load_weights, save_model
 
 Batch = TypeVar("Batch")
@@ -187,7 +187,7 @@ class _Run(Generic[Batch]):
     def _loop(self, signals: StopSignals) -> None:
         if self._at_epoch_end():  # resumed between a checkpoint and its evaluation
             self._finish_epoch(signals)
-        while self.counters.step < self.options.num_steps:
+        while self.counters.step < self.options.num_steps and not self._at_stop_epoch():
             if self._step(signals):
                 if not self.saved:
                     self._save()
@@ -281,7 +281,7 @@ class _Run(Generic[Batch]):
     def _give_up(self, reason: str) -> None:
         self.counters.num_skipped_in_row = 0  # a resume has the whole patience again
         path = self._save()
-        raise X3DDetError(
+        raise TrainingDiverged(
             f"{self.options.max_bad_steps} steps in a row were not finite, the last was "
             f"{self.counters.step}: {reason}. The weights before them are saved in {path}. "
             "Lower the learning rate or look at the samples named."
@@ -294,7 +294,11 @@ class _Run(Generic[Batch]):
         summary = counters.meter.summary()
         metrics: dict[str, float] = {}
         self.recorder.epoch_trained(epoch, summary)
-        due = counters.step == options.num_steps or epoch % options.evaluate_every_epochs == 0
+        due = (
+            counters.step == options.num_steps
+            or epoch == options.stop_after_epoch
+            or epoch % options.evaluate_every_epochs == 0
+        )
         if due:
             self._save()  # an evaluation may be long; nothing is lost if it is killed
             signals.leave_at_once(True)
@@ -415,6 +419,10 @@ class _Run(Generic[Batch]):
         step = self.counters.step
         num_trained = self.options.epoch_of(step)
         return self.options.ends_epoch(step) and self.counters.num_epochs_finished < num_trained
+
+    def _at_stop_epoch(self) -> bool:
+        last = self.options.stop_after_epoch
+        return last is not None and self.counters.num_epochs_finished >= last
 
     def _result(self, signals: StopSignals) -> TrainResult:
         finished = self.counters.step == self.options.num_steps and not self._at_epoch_end()

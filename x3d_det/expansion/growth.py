@@ -109,7 +109,7 @@ def contracted(
     for factors in reversed(offered[:place]):
         if parent.cost < cost(factors) <= budget:
             return _child(parent, axis, factors, cost, is_contracted=True)
-    return Stuck(axis=axis, reason=f"no smaller growth of it has a {cost.name} within {budget:g}")
+    return Stuck(axis=axis, reason=f"no smaller growth of it costs at most {budget:g} {cost.unit}")
 
 
 def _child(

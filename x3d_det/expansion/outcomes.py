@@ -45,7 +45,28 @@ class Failed:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-Outcome = Scored | Failed
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """A candidate that was given up early because others of its step did better by then.
+
+    It is never chosen: its score is of less work than theirs, and may even be the higher.
+
+    Attributes:
+        candidate: as it was given to the score function.
+        score: when it was stopped.
+        reason: a part of a sentence, as `after epoch 2 of 8`.
+        seconds: that went by, where known.
+        details: as in `Scored`.
+    """
+
+    candidate: Candidate
+    score: float
+    reason: str
+    seconds: float | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+Outcome = Scored | Failed | Stopped
 ScoreFunction = Callable[[Sequence[Candidate]], Iterable[Outcome]]
 """Gets the unscored candidates of a step at once, gives an outcome for each, in any order.
 

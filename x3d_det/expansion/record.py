@@ -16,7 +16,9 @@ from typing import Any
 from x3d_det.errors import DataError, X3DDetError
 from x3d_det.expansion.factors import Factors
 from x3d_det.expansion.growth import Candidate, Stuck
-from x3d_det.expansion.outcomes import Failed, Outcome, Scored
+from x3d_det.expansion.outcomes import Failed, Outcome, Scored, Stopped
+
+_STATUS: dict[type, str] = {Scored: "scored", Failed: "failed", Stopped: "stopped"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +99,7 @@ class Record:
         """Note what became of a candidate; flushed to the disk."""
         assert outcome.candidate.factors not in self.outcomes, "scored twice"
         self.outcomes[outcome.candidate.factors] = outcome
-        status = "scored" if isinstance(outcome, Scored) else "failed"
+        status = _STATUS[type(outcome)]
         self._append({"kind": "outcome", "status": status, **dataclasses.asdict(outcome)})
 
     def note_choice(self, key: str, choice: Mapping[str, Any]) -> None:
@@ -179,6 +181,8 @@ def _outcome(entry: dict[str, Any]) -> Outcome:
     }
     if entry["status"] == "scored":
         return Scored(score=entry["score"], **common)
+    if entry["status"] == "stopped":
+        return Stopped(score=entry["score"], reason=entry["reason"], **common)
     return Failed(reason=entry["reason"], **common)
 
 

@@ -13,7 +13,8 @@ the frame rate.
 from collections.abc import Iterable, Sequence
 
 from x3d_det.errors import ConfigError, did_you_mean
-from x3d_det.expansion.cost import counted_cost
+from x3d_det.expansion.axes import AXES
+from x3d_det.expansion.cost import counted_cost, network_cost
 from x3d_det.expansion.factors import X2D
 from x3d_det.expansion.growth import Candidate
 from x3d_det.expansion.outcomes import Outcome, Scored
@@ -73,3 +74,34 @@ def score_by_paper_order(candidates: Sequence[Candidate]) -> Iterable[Outcome]:
         is_paper = candidate.axis == ("start", *PAPER_ORDER)[candidate.step]
         score = candidate.step if is_paper else candidate.step / 2
         yield Scored(candidate=candidate, score=score)
+
+
+def ladder_lines() -> list[str]:
+    """Return the paper's ladder as a table for people: each step's model, and what it costs.
+
+    A published model stands at its step; one that is its step's model brought back to the
+    budget (S) has a line of its own, and the chain goes on from the model above it.
+    """
+    record = Record()
+    found = {member: replay(member, record=record).final for member in PAPER_BUDGETS_G}
+    chain = replay("xl", record=record).path
+    names = {one.candidate: f"X3D-{member.upper()}" for member, one in found.items()}
+    names[chain[0].candidate] = "X2D"
+    rows = [*chain, *(one for one in found.values() if one.candidate.is_contracted)]
+    rows.sort(key=lambda one: (one.candidate.step, one.candidate.is_contracted))
+    lines = [
+        f"{'step':>4}  {'axis':<24}{'T x stride':>10}{'crop':>6}{'bottleneck':>12}{'depth':>7}"
+        f"{'width':>7}{'multiply-adds':>16}{'parameters':>12}  model"
+    ]
+    for one in rows:
+        candidate = one.candidate
+        factors, count = candidate.factors, network_cost(candidate.factors)
+        axis = AXES.get(candidate.axis, "start") + ", contracted" * candidate.is_contracted
+        clip = f"{factors.num_frames} x {factors.sampling_stride}"
+        lines.append(
+            f"{candidate.step:>4}  {axis:<24}{clip:>10}{factors.crop_px:>6}"
+            f"{factors.bottleneck:>12g}{factors.depth:>7g}{factors.width:>7g}"
+            f"{count.multiply_adds:>16,}{count.parameters:>12,}  "
+            f"{names.get(candidate, '')}"
+        )
+    return lines

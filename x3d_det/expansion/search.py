@@ -339,6 +339,13 @@ def _check(
             f"the start's clip ({start.text()}) lasts {seconds:g} s, more than "
             f"limits.longest_seconds = {limits.longest_seconds:g}."
         )
+    for name in ("crop_px", "depth", "width", "bottleneck"):
+        value, largest = getattr(start, name), getattr(limits, f"largest_{name}")
+        if value > largest:
+            raise ConfigError(
+                f"the start's {name} is {value:g}, more than limits.largest_{name} = {largest:g}; "
+                "start smaller, or widen the limit."
+            )
     if not budget >= cost(start):
         raise ConfigError(
             f"budget is {budget:g} {cost.unit}, but the start ({start.text()}) costs "

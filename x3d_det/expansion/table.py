@@ -4,7 +4,7 @@ import os
 
 from x3d_det.expansion.axes import AXES
 from x3d_det.expansion.cost import Cost
-from x3d_det.expansion.outcomes import Failed, Outcome, Scored, Step
+from x3d_det.expansion.outcomes import Failed, Outcome, Step, Stopped
 from x3d_det.expansion.search import SearchResult
 from x3d_det.io.files import atomic_write
 
@@ -58,7 +58,7 @@ def _row(outcome: Outcome, step: Step) -> str:
         f"{factors.bottleneck:.4g}",
         f"{candidate.cost:,.6g}",
         f"{ratio:.3f}",
-        f"{outcome.score:.4g}" if isinstance(outcome, Scored) else "",
+        "" if isinstance(outcome, Failed) else f"{outcome.score:.4g}",
         ", ".join(_remarks(outcome, step)),
     ]
     return f"| {' | '.join(cells)} |"
@@ -68,7 +68,7 @@ def _remarks(outcome: Outcome, step: Step) -> list[str]:
     if isinstance(outcome, Failed):
         reason = outcome.reason.replace("|", "\\|").replace("\n", " ")
         return [f"failed: {reason}"]
-    remarks = []
+    remarks = [f"stopped {outcome.reason}"] if isinstance(outcome, Stopped) else []
     if outcome.candidate.is_contracted:
         remarks.append("contracted")
     if step.chosen is not None and outcome.candidate == step.chosen.candidate:

@@ -76,8 +76,20 @@ class Evaluated:
     seconds: float
 
 
-def train_on_ava(config: ExperimentConfig, output_dir: Path, *, resume: bool) -> TrainResult:
+def train_on_ava(
+    config: ExperimentConfig,
+    output_dir: Path,
+    *,
+    resume: bool,
+    stop_after_epoch: int | None = None,
+) -> TrainResult:
     """Train, scoring along the way, and leave everything in `output_dir`.
+
+    Args:
+        config: the experiment.
+        output_dir: is made where it does not stand.
+        resume: go on with the run there.
+        stop_after_epoch: leave after the evaluation of this epoch, to go on by a resume.
 
     Raises:
         X3DDetError: data, files or settings that cannot be trained with; see `engine.train`.
@@ -121,7 +133,11 @@ def train_on_ava(config: ExperimentConfig, output_dir: Path, *, resume: bool) ->
         schedule=build_schedule(config.train, steps_per_epoch),
         output_dir=output_dir,
         options=build_train_options(
-            config, steps_per_epoch=steps_per_epoch, best_metric="mAP", resume=resume
+            config,
+            steps_per_epoch=steps_per_epoch,
+            best_metric="mAP",
+            resume=resume,
+            stop_after_epoch=stop_after_epoch,
         ),
         world=world,
         evaluate=evaluate,

@@ -59,8 +59,20 @@ class EvaluatedVideos:
     seconds: float
 
 
-def train_on_kinetics(config: KineticsConfig, output_dir: Path, *, resume: bool) -> TrainResult:
+def train_on_kinetics(
+    config: KineticsConfig,
+    output_dir: Path,
+    *,
+    resume: bool,
+    stop_after_epoch: int | None = None,
+) -> TrainResult:
     """Train, scoring along the way, and leave everything in `output_dir`.
+
+    Args:
+        config: the experiment.
+        output_dir: is made where it does not stand.
+        resume: go on with the run there.
+        stop_after_epoch: leave after the evaluation of this epoch, to go on by a resume.
 
     Raises:
         X3DDetError: data, files or settings that cannot be trained with; see `engine.train`.
@@ -101,6 +113,7 @@ def train_on_kinetics(config: KineticsConfig, output_dir: Path, *, resume: bool)
             epoch_ends=course.epoch_ends,
             best_metric="top1",
             resume=resume,
+            stop_after_epoch=stop_after_epoch,
         ),
         world=world,
         evaluate=evaluate,

@@ -1,0 +1,232 @@
+"""Is the search worth its trainings? Its model against two that are had without it.
+
+    python benchmarks/expansion.py --config expand_kinetics_mini.yaml --seeds 0 1 2 --workers 2
+
+For each seed: the search; the start scaled along each single axis to the same cost, the best of
+them; and random walks of expansions to the budget, as many trainings as the search had, the best
+of them. The best of each is chosen by the validation score of that seed's trainings, which
+flatters what had more to choose from; so the chosen ones are trained again with the final
+seeds, the same for all, and these scores are compared. Stopped or killed, the same command goes
+on; no finished training is done again.
+"""
+
+import argparse
+import json
+import random
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from x3d_det.cli import log_to_stderr
+from x3d_det.config.expansion import ExpansionConfig
+from x3d_det.config.load import load_config
+from x3d_det.expansion import (
+    Candidate,
+    Cost,
+    Failed,
+    Limits,
+    Outcome,
+    Scored,
+    SearchResult,
+    Stopped,
+    expand,
+    grown,
+)
+from x3d_det.io.files import atomic_write
+from x3d_det.runs.candidates import CandidateScorer, SearchedExperiment
+from x3d_det.runs.expansion import run_expansion, telling
+from x3d_det.runs.expansion_setup import (
+    build_cost,
+    build_limits,
+    build_start,
+    check_data,
+    num_classes_of,
+)
+from x3d_det.runs.job_runners import build_runner
+
+CONTENDERS = ("search", "single axis", "random walk")
+MOST_WALKS_A_MODEL = 50
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What all contenders of the benchmark share."""
+
+    config: ExpansionConfig
+    experiment: SearchedExperiment
+    cost: Cost
+    limits: Limits
+    folder: Path
+
+    def score(
+        self, candidates: Sequence[Candidate], folder: Path, seeds: Sequence[int]
+    ) -> list[Outcome]:
+        """Return the outcomes of whole trainings of candidates."""
+        runner = build_runner(
+            self.config.runner,
+            seconds_limit=self.config.seconds_limit,
+            log_folder=self.folder / "slurm",
+        )
+        scorer = CandidateScorer(self.experiment, folder, runner=runner, seeds=seeds)
+        return list(telling(scorer)(candidates))
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", required=True, help="of a search")
+    parser.add_argument("--set", dest="overrides", action="append", default=[])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--final-seeds", type=int, nargs="+", default=[100, 101, 102])
+    parser.add_argument("--workers", type=int, default=1, help="trainings at a time")
+    parser.add_argument("--output-dir", type=Path, default=Path("outputs/expansion_benchmark"))
+    arguments = parser.parse_args(argv)
+    if set(arguments.seeds) & set(arguments.final_seeds):
+        parser.error("--final-seeds must differ from --seeds: the choice was made on those")
+    log_to_stderr()
+    overrides = [*arguments.overrides, f"runner.workers={arguments.workers}"]
+    contest = open_contest(load_config(arguments.config, overrides, ExpansionConfig), arguments)
+    rows = [
+        row
+        for seed in arguments.seeds
+        for row in rows_of_seed(contest, seed, final_seeds=arguments.final_seeds)
+    ]
+    report = {"config": contest.config.model_dump(mode="json"), "rows": rows, **spread(rows)}
+    with atomic_write(arguments.output_dir / "expansion_benchmark.json", "w") as file:
+        json.dump(report, file, indent=1)
+    print("\n".join(table(rows)))
+    return 0
+
+
+def open_contest(config: ExpansionConfig, arguments: argparse.Namespace) -> Contest:
+    """Return what the contenders share; the checks of a search come first."""
+    experiment = SearchedExperiment(config.experiment, num_threads=config.num_threads)
+    videos = check_data(experiment)
+    return Contest(
+        config=config,
+        experiment=experiment,
+        cost=build_cost(config.cost, num_classes=num_classes_of(experiment.base)),
+        limits=build_limits(config, experiment.base.clip, videos),
+        folder=arguments.output_dir,
+    )
+
+
+def rows_of_seed(
+    contest: Contest, seed: int, *, final_seeds: Sequence[int]
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for each contender: what it chose on this seed, and how good that is."""
+    folder = contest.folder / f"seed_{seed}"
+    config = contest.config.model_copy(update={"seeds": (seed,)})
+    result = run_expansion(config, folder / "search", resume=True).result
+    num_trainings = sum(len(step.outcomes) for step in result.steps)
+    target = result.final.candidate.cost
+    found = {
+        "search": (result.final, num_trainings),
+        "single axis": best_of(contest, scaled_models(contest, target), folder, seed),
+        "random walk": best_of(contest, walked_models(contest, num_trainings, seed), folder, seed),
+    }
+    for name, (chosen, trainings) in found.items():
+        (again,) = contest.score([chosen.candidate], folder / "final", final_seeds)
+        scores = final_scores(again)
+        yield {
+            "seed": seed,
+            "contender": name,
+            "trainings": trainings,
+            "factors": chosen.candidate.factors.text(),
+            "cost": chosen.candidate.cost,
+            "chosen_at": chosen.score,
+            "scores": scores,
+            "mean": statistics.fmean(scores),
+        }
+
+
+def scaled_models(contest: Contest, target: float) -> list[Candidate]:
+    """Return the start scaled along each axis, as near to a cost as the axis comes."""
+    start = build_start(contest.config.start)
+    first = Candidate(step=0, axis="start", factors=start, cost=contest.cost(start))
+    offers = [
+        grown(first, axis, target_cost=target, cost=contest.cost, limits=contest.limits)
+        for axis in contest.config.axes
+    ]
+    return [offer for offer in offers if isinstance(offer, Candidate)]
+
+
+def walked_models(contest: Contest, num_models: int, seed: int) -> list[Candidate]:
+    """Return different models at the ends of random walks to the budget."""
+    source = random.Random(seed)
+    found: dict[Any, Candidate] = {}
+    for _ in range(MOST_WALKS_A_MODEL * num_models):
+        if len(found) == num_models:
+            break
+        end = random_walk(contest, source).final.candidate
+        found.setdefault(end.factors, end)
+    return list(found.values())
+
+
+def random_walk(contest: Contest, source: random.Random) -> SearchResult:
+    """Return a search whose scores are dice: same steps, same contraction, any axis."""
+
+    def throw(candidates: Sequence[Candidate]) -> Iterator[Outcome]:
+        for candidate in candidates:
+            yield Scored(candidate=candidate, score=source.random())
+
+    return expand(
+        build_start(contest.config.start),
+        score=throw,
+        cost=contest.cost,
+        budget=contest.config.budget,
+        step_factor=contest.config.step_factor,
+        limits=contest.limits,
+        axes=contest.config.axes,
+    )
+
+
+def best_of(
+    contest: Contest, candidates: Sequence[Candidate], folder: Path, seed: int
+) -> tuple[Scored, int]:
+    """Return the best of models trained once with a seed, and how many were trained."""
+    outcomes = contest.score(candidates, folder / "others", [seed])
+    scored = [one for one in outcomes if isinstance(one, Scored)]
+    return max(scored, key=lambda one: (one.score, -one.candidate.cost)), len(outcomes)
+
+
+def final_scores(outcome: Outcome) -> list[float]:
+    """Return the score of each final seed."""
+    if isinstance(outcome, Failed | Stopped):
+        raise SystemExit(f"the chosen model failed with the final seeds: {outcome.reason}")
+    return list(outcome.details.get("scores", [outcome.score]))
+
+
+def spread(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return mean and standard deviation of each contender over all final trainings."""
+    found = {}
+    for name in CONTENDERS:
+        scores = [score for row in rows if row["contender"] == name for score in row["scores"]]
+        deviation = statistics.stdev(scores) if len(scores) > 1 else 0.0
+        found[name] = {"mean": statistics.fmean(scores), "deviation": deviation, "n": len(scores)}
+    return {"contenders": found}
+
+
+def table(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the rows and the means as Markdown."""
+    lines = [
+        "| Seed | Contender | Trainings | Model | Cost | Chosen at | Trained again |",
+        "| ---: | --- | ---: | --- | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {row['seed']} | {row['contender']} | {row['trainings']} | {row['factors']} | "
+        f"{row['cost']:,.4g} | {row['chosen_at']:.4f} | {row['mean']:.4f} |"
+        for row in rows
+    ]
+    for name, one in spread(rows)["contenders"].items():
+        lines.append(
+            f"| all | {name} | | | | | {one['mean']:.4f} ± {one['deviation']:.4f} (n={one['n']}) |"
+        )
+    return lines
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
