@@ -237,6 +237,7 @@ def _die(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
+@pytest.mark.slow
 def test_jobs_have_processes_of_their_own():
     before, after = in_a_process(_peak_of, 200, num_threads=None)
     assert 200 <= after - before < 230

@@ -135,6 +135,7 @@ def _start_search(tmp_path: Path, config: Path, *, resume: bool) -> subprocess.P
     return subprocess.Popen([sys.executable, "-c", code], env={**os.environ})
 
 
+@pytest.mark.slow
 def test_a_search_killed_within_a_step_goes_on_and_trains_nothing_twice(
     tmp_path, dataset, monkeypatch
 ):

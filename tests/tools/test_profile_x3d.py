@@ -19,6 +19,7 @@ def main(repository: Path) -> Callable[[list[str]], int]:
     return module.main
 
 
+@pytest.mark.slow
 def test_a_quick_profile(main, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     code = main(
         [

@@ -46,6 +46,8 @@ def test_no_command_is_without_a_test(repository):
         "python tools/train_kinetics.py --config x3d_xs_kinetics_mini.yaml",
         "python tools/evaluate_kinetics.py --config x3d_xs_kinetics_mini.yaml",
         "python tools/profile_x3d.py",
+        "python tools/expand_x3d.py --replay-paper",  # test_expand_x3d.py
+        "python tools/expand_x3d.py --config expand_kinetics_mini.yaml",  # test_expansion_run.py
         "python tools/prepare_ava.py --list",
         "python tools/check_dataset.py --config x3d_m_ava.yaml",
         "python tools/detect_persons.py clip.mp4",
@@ -105,6 +107,7 @@ def test_the_users_command_says_what_is_missing(repository, run_tool, tmp_path):
     assert "6 of 6 files or folders are missing" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_same_model_trains_on_the_generated_ava(repository, run_tool, tiny_ava, tmp_path):
     start = "python tools/train_ava.py --config x3d_m_ava.yaml --set dataset="
     dataset, *options = _options(repository, start)
@@ -127,6 +130,7 @@ def test_the_data_set_is_made_by_its_command(run_tool, tmp_path):
     assert (tmp_path / "mini" / "manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_models_are_scored_and_annotations_drawn(
     repository, run_tool, settings, trained, tiny_ava, tmp_path
 ):
@@ -176,6 +180,7 @@ def test_a_data_set_is_checked(repository, run_tool, tiny_ava, tmp_path):
     assert (tmp_path / "statistics.png").exists()
 
 
+@pytest.mark.slow
 def test_persons_are_found_and_their_boxes_scored_and_converted(
     repository, run_tool, tiny_ava, detector_weights, tmp_path
 ):

@@ -120,6 +120,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_weights(trained, settings, run_
     assert (folder / checkpoints[-1].name).exists()
 
 
+@pytest.mark.slow
 def test_real_clips_go_through_the_whole_path(trained, settings, run_tool, shared_dir, tmp_path):
     """Boxes from a csv, scores of the model, a drawn video: on a film scene and a short sign."""
     root = tmp_path / "clips"
@@ -157,6 +158,7 @@ def test_real_clips_go_through_the_whole_path(trained, settings, run_tool, share
     assert {path.stem for path in (tmp_path / "drawn").glob("*.mp4")} >= {"chaplin", "bedroom"}
 
 
+@pytest.mark.slow
 def test_views_and_thresholds_are_options_of_the_command(trained, settings, run_tool, tmp_path):
     command = ("evaluate_ava.py", *settings, "--checkpoint", trained / "model.safetensors")
     viewed = run_tool(
