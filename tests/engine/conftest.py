@@ -21,8 +21,9 @@ def _no_fsync(monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread():
+    """For the fixtures of whole modules too: the last bits hang on the number of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
