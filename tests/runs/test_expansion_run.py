@@ -38,7 +38,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _fake_trainings(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     monkeypatch.setenv("PYTHONPATH", str(TESTS))
-    if request.node.get_closest_marker("slow") is None:
+    if "real" not in request.node.name:
         monkeypatch.setitem(candidates.TRAINERS, "kinetics", fake_trainer.TRAINER)
 
 

@@ -36,7 +36,6 @@ def test_a_quick_profile(main, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     rows = [line for line in lines if line.startswith("| XS | 4 x 32 x 64 | float32 |")]
     assert [row.split(" | ")[3] for row in rows] == ["x3d_det, fused", "x3d_det, as trained"]
     assert lines[-1] == f"wrote to {tmp_path / 'out'}: profile.json, profile.md, accuracy_cost.png"
-    assert "profiling: " in captured.err
     assert "Traceback" not in captured.err
     content = json.loads((tmp_path / "out" / "profile.json").read_text())
     assert [row["num_boxes"] for row in content["rows"]] == [2, 2]
