@@ -3,11 +3,13 @@
     python benchmarks/expansion.py --config expand_kinetics_mini.yaml --seeds 0 1 2 --workers 2
 
 For each seed: the search; the start scaled along each single axis to the same cost, the best of
-them; and random walks of expansions to the budget, as many trainings as the search had, the best
-of them. The best of each is chosen by the validation score of that seed's trainings, which
-flatters what had more to choose from; so the chosen ones are trained again with the final
-seeds, the same for all, and these scores are compared. Stopped or killed, the same command goes
-on; no finished training is done again.
+them; and random walks of expansions to the budget, the best of them. A walk trains a model a step
+as the search trains six, so there are as many walks as use up the search's number of trainings;
+only their ends are compared, so only these are trained here (--walks N for another number, say as
+many as the search had trainings). The best of each is chosen by the validation score of that
+seed's trainings, which flatters what had more to choose from; so the chosen ones are trained again
+with the final seeds, the same for all, and these scores are compared. Stopped or killed, the same
+command goes on; no finished training is done again.
 """
 
 import argparse
@@ -81,6 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--final-seeds", type=int, nargs="+", default=[100, 101, 102])
+    parser.add_argument("--walks", type=int, help="random walks a seed")
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time")
     parser.add_argument("--output-dir", type=Path, default=Path("outputs/expansion_benchmark"))
     arguments = parser.parse_args(argv)
@@ -92,7 +95,9 @@ def main(argv: list[str] | None = None) -> int:
     rows = [
         row
         for seed in arguments.seeds
-        for row in rows_of_seed(contest, seed, final_seeds=arguments.final_seeds)
+        for row in rows_of_seed(
+            contest, seed, walks=arguments.walks, final_seeds=arguments.final_seeds
+        )
     ]
     report = {"config": contest.config.model_dump(mode="json"), "rows": rows, **spread(rows)}
     with atomic_write(arguments.output_dir / "expansion_benchmark.json", "w") as file:
@@ -115,7 +120,7 @@ def open_contest(config: ExpansionConfig, arguments: argparse.Namespace) -> Cont
 
 
 def rows_of_seed(
-    contest: Contest, seed: int, *, final_seeds: Sequence[int]
+    contest: Contest, seed: int, *, walks: int | None, final_seeds: Sequence[int]
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each contender: what it chose on this seed, and how good that is."""
     folder = contest.folder / f"seed_{seed}"
@@ -123,13 +128,14 @@ def rows_of_seed(
     result = run_expansion(config, folder / "search", resume=True).result
     num_trainings = sum(len(step.outcomes) for step in result.steps)
     target = result.final.candidate.cost
+    walks = walks or max(1, num_trainings // (len(result.steps) - 1))
     found = {
         "search": (result.final, num_trainings),
         "single axis": best_of(contest, scaled_models(contest, target), folder, seed),
-        "random walk": best_of(contest, walked_models(contest, num_trainings, seed), folder, seed),
+        "random walk": best_of(contest, walked_models(contest, walks, seed), folder, seed),
     }
     for name, (chosen, trainings) in found.items():
-        (again,) = contest.score([chosen.candidate], folder / "final", final_seeds)
+        (again,) = contest.score([chosen.candidate], contest.folder / "final", final_seeds)
         scores = final_scores(again)
         yield {
             "seed": seed,
