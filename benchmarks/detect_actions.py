@@ -55,7 +55,7 @@ print(json.dumps({
     "video_seconds": result.done_seconds, "wall_seconds": result.wall_seconds,
     "frames": result.progress.num_frames, "clips": result.progress.num_clips,
     "stages": {"decoding": times.decode, "scaling": times.convert, "X3D": times.actions,
-               "drawing and encoding": result.draw_seconds},
+               "drawing": result.draw_seconds, "encoding": result.encode_seconds},
     "peak_mb": peak_kb / 1024,
 }))
 """

@@ -19,10 +19,10 @@ import numpy as np
 from x3d_det.engine.signals import StopSignals
 from x3d_det.errors import X3DDetError
 from x3d_det.io.files import remove_stale_temporaries
-from x3d_det.io.video_writer import VideoWriter
 from x3d_det.tracking import PersonLinker
 from x3d_det.video_detection.detections import Detections
 from x3d_det.video_detection.detector import ActionDetector
+from x3d_det.video_detection.drawing import VideoDrawing, drawn_video
 from x3d_det.video_detection.found import (
     FoundTracks,
     video_id_of,
@@ -31,15 +31,11 @@ from x3d_det.video_detection.found import (
 )
 from x3d_det.video_detection.frames import ShownFrame, SourceInfo
 from x3d_det.video_detection.journal import ActionJournal
-from x3d_det.video_detection.moving import MovingPersons
 from x3d_det.video_detection.persons import GivenBoxes
 from x3d_det.video_detection.pipeline import Progress
 from x3d_det.video_detection.request import Request, Video
-from x3d_det.video_detection.results import KeyframeActions, PersonActions
+from x3d_det.video_detection.results import KeyframeActions
 from x3d_det.visualization.action_timeline import plot_action_timeline
-from x3d_det.visualization.draw import Caption, DrawnPerson, draw_persons
-from x3d_det.visualization.names import short_action_names
-from x3d_det.visualization.placement import PlateMemory
 
 JOURNAL_NAME = "journal.jsonl"
 VIDEO_NAME = "actions.mp4"
@@ -92,7 +88,7 @@ class RunResult:
     """Moments that an earlier run had found."""
     progress: Progress
     draw_seconds: float
-    """Drawing and encoding."""
+    encode_seconds: float
     num_dropped: int
     info: SourceInfo
 
@@ -105,7 +101,8 @@ class RunResult:
             "scaling": times.convert,
             "persons": times.persons,
             "X3D": times.actions,
-            "drawing and encoding": self.draw_seconds,
+            "drawing": self.draw_seconds,
+            "encoding": self.encode_seconds,
         }
         shares = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in stages.items() if seconds)
         return [
@@ -212,6 +209,7 @@ def detect_in_video(
         num_from_journal=num_known,
         progress=items.progress,
         draw_seconds=work.draw_seconds,
+        encode_seconds=work.encode_seconds,
         num_dropped=items.num_dropped,
         info=items.info,
     )
@@ -235,7 +233,7 @@ class _Work:
     ) -> None:
         self.items, self.info = items, items.info
         self.finished = False
-        self.draw_seconds = self.done_seconds = 0.0
+        self.draw_seconds = self.encode_seconds = self.done_seconds = 0.0
         names = detector.action_names
         self.found = FoundTracks(
             score_threshold=options.score_threshold,
@@ -245,10 +243,7 @@ class _Work:
         self._journal, self._num_known, self._num_moments = journal, num_known, 0
         self._request, self._options, self._progress = request, options, progress
         self._spacing_seconds = spacing_seconds
-        self._short_names = short_action_names(names)
-        self._moving = MovingPersons(hold_seconds=joined_seconds / 2)
-        self._memory = PlateMemory()
-        self._first_frame_seconds: float | None = None
+        self._action_names, self._hold_seconds = names, joined_seconds / 2
         self._folder = journal.path.parent
         self._drew_video = False
 
@@ -258,20 +253,19 @@ class _Work:
             self._take_all(signals, None)
             self.done_seconds = self.items.progress.last_seconds
             return
-        has_sound = self._options.keeps_sound and self.info.has_audio and self.info.path is not None
-        writer = VideoWriter(
+        with drawn_video(
             self._folder / VIDEO_NAME,
-            height=self.info.height,
-            width=self.info.width,
-            fps=self.info.fps,
-            audio_from=self.info.path if has_sound else None,
-            audio_start_seconds=self._request.start_seconds,
-        )
-        with contextlib.suppress(_NoFrame), writer:
-            self._take_all(signals, writer)
-            if not writer.num_frames:
-                raise _NoFrame
-            self._drew_video = True
+            self.info,
+            action_names=self._action_names,
+            hold_seconds=self._hold_seconds,
+            score_threshold=self._options.score_threshold,
+            top_k=self._options.top_k,
+            keeps_sound=self._options.keeps_sound,
+            start_seconds=self._request.start_seconds,
+        ) as drawing:
+            self._take_all(signals, drawing)
+        self._drew_video = drawing.num_frames > 0
+        self.draw_seconds, self.encode_seconds = drawing.seconds, drawing.encode_seconds
 
     def write_tables(self, *, linker_name: str) -> list[Path]:
         """Write everything but the video; return all files."""
@@ -305,57 +299,30 @@ class _Work:
             )
         return notes
 
-    def _take_all(self, signals: StopSignals, writer: VideoWriter | None) -> None:
+    def _take_all(self, signals: StopSignals, drawing: VideoDrawing | None) -> None:
         for item in self.items:
             if isinstance(item, KeyframeActions):
-                self._take_keyframe(item)
-            elif writer is not None:
-                self._draw(item, writer)
+                self._take_keyframe(item, drawing)
+            elif drawing is not None:
+                drawing.draw(item)
+                self.done_seconds = drawing.done_seconds
             if signals.requested or self._is_enough():
                 self.finished = not signals.requested
                 return
         self.finished = True
 
-    def _take_keyframe(self, keyframe: KeyframeActions) -> None:
+    def _take_keyframe(self, keyframe: KeyframeActions, drawing: VideoDrawing | None) -> None:
         self._num_moments += 1
         if self._num_moments > self._num_known:
             self._journal.add(keyframe)
         self.found.add(keyframe)
-        self._moving.add(keyframe)
-        if not self._options.draws_video:  # else the frames tell; keyframes come ahead of them
+        if drawing is not None:
+            drawing.add(keyframe)
+        else:  # the frames do not tell how far it is
             self.done_seconds = keyframe.seconds
         if self._progress is not None:
             total = self._request.end_seconds or self.info.duration_seconds
             self._progress(keyframe.seconds, total, self.found.num_persons)
-
-    def _draw(self, frame: ShownFrame, writer: VideoWriter) -> None:
-        started = time.perf_counter()
-        if self._first_frame_seconds is None:
-            self._first_frame_seconds = frame.seconds
-        persons = self._moving.at(frame.seconds, shot=frame.shot)
-        drawn_HWC = draw_persons(
-            frame.rgb_HWC(),
-            [self._drawn(person) for person in persons],
-            score_threshold=self._options.score_threshold,
-            top_k=self._options.top_k,
-            caption=Caption(text=f"{frame.seconds:.2f} s"),
-            memory=self._memory,
-        )
-        writer.write(drawn_HWC, seconds=frame.seconds - self._first_frame_seconds)
-        self.done_seconds = max(self.done_seconds, frame.seconds + frame.duration_seconds)
-        self.draw_seconds += time.perf_counter() - started
-
-    def _drawn(self, person: PersonActions) -> DrawnPerson:
-        x1, y1, x2, y2 = person.box_norm
-        width, height = self.info.width, self.info.height
-        assert person.track_id is not None
-        return DrawnPerson(
-            box_xyxy_px=(x1 * width, y1 * height, x2 * width, y2 * height),
-            labels=[(self._short_names[a.action_id], a.score) for a in person.actions],
-            person_id=person.track_id,
-            color_index=person.track_id - 1,
-            tag=str(person.track_id),
-        )
 
     def _is_enough(self) -> bool:
         most = self._options.most_seconds
@@ -376,10 +343,6 @@ class _Work:
             "interval_seconds": self._spacing_seconds,
             "tracker": linker_name,
         }
-
-
-class _NoFrame(Exception):
-    """No frame was shown: a video without any cannot be written, and is none."""
 
 
 def _keep_apart(video: Video, output: Path) -> None:
