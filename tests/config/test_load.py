@@ -97,9 +97,20 @@ def test_all_mistakes_are_reported_at_once_with_their_lines(write):
 
 
 @pytest.mark.parametrize(
+    ("value", "meant"),
+    [("1e-5", 1e-5), ("2.2e-1", 0.22), ("1E-2", 0.01), (".5e0", 0.5), ("2.e-1", 0.2)],
+)
+def test_numbers_with_an_exponent_are_numbers(write, value, meant):
+    """YAML 1.1 reads most of these as text."""
+    path = write(GOOD.replace("learning_rate: 0.1", f"learning_rate: {value}"))
+    assert load_config(path).train.learning_rate == meant
+    path = write(GOOD)
+    assert load_config(path, (f"train.learning_rate={value}",)).train.learning_rate == meant
+
+
+@pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ("1e-5", "write 1.0e-5"),
         ("0777", "leading 0 as octal"),
         ("12:30", "base 60"),
         ("no", "truth value"),

@@ -29,6 +29,17 @@ _KeyPath = tuple[str, ...]
 _MAX_DEPTH = 20
 _MAX_BYTES = 1_000_000
 
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 with YAML 1.2's floats: `1e-5` and `2.2e7` are numbers, as everybody expects."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
 Config = TypeVar("Config", ExperimentConfig, KineticsConfig, ExpansionConfig)
 
 
@@ -138,7 +149,7 @@ def _read_yaml(path: Path, problems: list[str]) -> _Tree:
         text = path.read_text(encoding="utf-8")
         if re.search(r"(?m)^[^#\n]*?:\s*[&*]\w", text):
             raise ConfigError(f"{_shown(path)}: anchors and aliases (& and *) are not used here.")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_Loader)
     except UnicodeDecodeError as error:
         raise ConfigError(f"{_shown(path)}: not UTF-8 text ({error.reason}).") from None
     except yaml.YAMLError as error:
@@ -184,7 +195,7 @@ def _plain(node: yaml.Node, where: str, problems: list[str]) -> Any:
         if trap:
             problems.append(f"{where} = {node.value}: {trap}")
     try:
-        return yaml.SafeLoader("").construct_object(node, deep=True)
+        return _Loader("").construct_object(node, deep=True)
     except yaml.YAMLError as error:
         problems.append(f"{where}: {getattr(error, 'problem', error)}.")
         return None
@@ -198,9 +209,6 @@ def _yaml_trap(node: yaml.ScalarNode) -> str:
         return "YAML reads a leading 0 as octal; write the number without it."
     if re.fullmatch(r"[-+]?\d+(:[0-5]?\d)+", text):
         return "YAML reads a:b as a number in base 60; write seconds, or quote the text."
-    if re.fullmatch(r"[-+]?\d+[eE][-+]?\d+", text):
-        mantissa, exponent = re.split("[eE]", text)
-        return f"YAML reads this as text; write {mantissa}.0e{exponent}."
     if node.tag.endswith(":bool") and text.lower() not in ("true", "false"):
         return f"YAML reads {text} as a truth value; write true or false, or quote the text."
     return ""
@@ -214,7 +222,7 @@ def _apply_override(tree: _Tree, override: str, problems: list[str]) -> None:
         problems.append(f"{where}: write it as --set section.key=value.")
         return
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError:
         problems.append(f"{where}: {text!r} is no YAML value.")
         return
