@@ -42,7 +42,7 @@ format: $(READY)
 	$(RUN) -m ruff check --fix .
 
 clean:
-	rm -rf outputs data/ava_mini data/kinetics_mini .pytest_cache .ruff_cache .mypy_cache
+	rm -rf outputs data/ava_mini data/kinetics_mini data/kinetics_motion .pytest_cache .ruff_cache .mypy_cache
 
 $(READY): setup.py pyproject.toml
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
