@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from x3d_det.profiling import processor_name
+
 
 def measure(
     candidates: dict[str, Callable[[], object]], *, repeats: int, warm_up: int = 1
@@ -76,7 +78,7 @@ def print_table(
 def environment(**versions: str) -> dict[str, Any]:
     """Return processor, thread count and versions, for the record."""
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -90,13 +92,3 @@ def write_report(path: Path | None, report: dict[str, Any]) -> None:
         return
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(f"wrote {path}")
-
-
-def _processor() -> str:
-    """Return the processor's name, as Linux tells it where it does."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()

@@ -7,6 +7,9 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of as many as there are cores: no threads beside it
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 def _shared_dir() -> Path:
     return Path(os.environ.get("X3D_DET_SHARED", REPOSITORY.parent / "shared"))

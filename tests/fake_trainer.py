@@ -54,6 +54,13 @@ def _fail(fault: str, folder: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if fault == "exit":
         os._exit(3)
+    if fault == "where":
+        (folder / "where").write_text(os.getcwd())
+    if fault == "interrupted" and not (folder / "interrupted").exists():
+        (folder / "interrupted").touch()
+        for process in (os.getpid(), os.getppid()):  # Slurm's warning goes to all of a job
+            os.kill(process, signal.SIGUSR2)
+        time.sleep(60)
     if fault == "hang":
         (folder / "hung").touch()
         time.sleep(60)

@@ -35,6 +35,8 @@ class Answer:
     chunked: bool = False
     pause_seconds: float = 0.0
     """Wait before the body's second half."""
+    num_pauses: int = 1
+    """That half comes in so many pieces, with a wait before each."""
     etag: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -183,9 +185,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, body: bytes, answer: Answer) -> None:
         sent = body if answer.drop_after is None else body[: answer.drop_after]
-        half = len(sent) // 2 if answer.pause_seconds else len(sent)
-        for number, piece in enumerate((sent[:half], sent[half:])):
-            if number and answer.pause_seconds:
+        for number, piece in enumerate(_pieces(sent, answer)):
+            if number:
                 self.wfile.flush()
                 time.sleep(answer.pause_seconds)
             if answer.chunked and piece:
@@ -205,3 +206,13 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.connection.close()
+
+
+def _pieces(body: bytes, answer: Answer) -> list[bytes]:
+    """Return what is sent between the pauses."""
+    if not answer.pause_seconds:
+        return [body]
+    half = len(body) // 2
+    step = -(-(len(body) - half) // answer.num_pauses)
+    ends = range(half, len(body), max(step, 1))
+    return [body[:half], *(body[end : end + step] for end in ends)]

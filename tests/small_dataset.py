@@ -9,6 +9,8 @@ from video_files import make_video
 from x3d_det.checks.dataset import check_dataset
 from x3d_det.config.load import load_config
 
+TRAIN, VAL = "annotations_train.csv", "annotations_val.csv"
+BOXES, EXCLUDED, MAP = "person_boxes_val.csv", "exclusions_val.csv", "label_map.pbtxt"
 FPS, SECONDS = 10, 10
 ACTIONS = {1: "wave", 2: "jump", 3: "sit down"}
 # Two people on each of the keyframes 902 to 907; the first waves and jumps, the second sits.
@@ -87,6 +89,17 @@ def check(root: Path, *further: str, with_videos: bool = False, **options):
 def found(report, kind: str):
     """Return the findings of a kind."""
     return [finding for finding in report.findings if finding.kind == kind]
+
+
+def assert_one(report, kind: str, place: str, *texts: str, severity: str = "error") -> None:
+    """Assert that there is exactly one finding of a kind, here, with these texts."""
+    findings = found(report, kind)
+    assert len(findings) == 1, [str(finding) for finding in report.findings]
+    finding = findings[0]
+    assert finding.severity == severity
+    assert str(finding).startswith(f"set/{place}: "), str(finding)
+    for text in texts:
+        assert text in finding.text, finding.text
 
 
 def edit(path: Path, line: int, old: str, new: str) -> None:

@@ -8,6 +8,7 @@ LAYERS = {
     "boxes": 0,
     "keyframes": 0,
     "cli_types": 0,
+    "words": 0,
     "config": 1,
     "io": 1,
     "progress": 1,

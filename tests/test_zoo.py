@@ -12,12 +12,20 @@ from pathlib import Path
 import pytest
 from http_server import Answer, Server, serving
 
-from x3d_det import zoo
 from x3d_det.errors import CheckpointError
 from x3d_det.io.download import DownloadError
 from x3d_det.models import X3D_SPECS
 from x3d_det.models.complexity import classifier_complexity
-from x3d_det.zoo import ZOO, PublishedScore, default_cache, take_copy, weights_path, zoo_entry
+from x3d_det.zoo import (
+    ZOO,
+    PublishedScore,
+    cache,
+    default_cache,
+    entries,
+    take_copy,
+    weights_path,
+    zoo_entry,
+)
 
 CONTENT = b"PK\x03\x04" + bytes(range(256)) * 8
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -142,7 +150,7 @@ def test_the_publishers_own_url_is_asked_where_there_is_no_mirror(
     monkeypatch.delenv("X3D_DET_WEIGHTS_MIRROR", raising=False)
     url = server.add("/published/x3d_m.pyth", CONTENT)
     moved = dataclasses.replace(ZOO[NAME], url=url)
-    monkeypatch.setattr(zoo, "ZOO", {NAME: moved})
+    monkeypatch.setattr(entries, "ZOO", {NAME: moved})
     assert weights_path(NAME, cache=tmp_path).read_bytes() == CONTENT
 
 
@@ -247,5 +255,5 @@ def test_a_read_only_cache_serves_what_it_has(tmp_path: Path, monkeypatch: pytes
     def refuse(*args: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(zoo, "open", refuse, raising=False)
+    monkeypatch.setattr(cache, "open", refuse, raising=False)
     assert weights_path(NAME, cache=tmp_path) == path

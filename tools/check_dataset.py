@@ -17,7 +17,7 @@ from pathlib import Path
 from x3d_det.cli import (
     EXIT_FAILED,
     EXIT_OK,
-    EXIT_USAGE,
+    UsageError,
     add_config_options,
     add_output_option,
     config_from,
@@ -67,11 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     if args.config is None and args.dataset is None:
-        print("check_dataset.py: error: give --config, or --dataset, or both", file=sys.stderr)
-        return EXIT_USAGE
+        raise UsageError("give --config, or --dataset, or both")
     if args.no_videos and args.full_decode:
-        print("check_dataset.py: error: --no-videos leaves nothing to decode", file=sys.stderr)
-        return EXIT_USAGE
+        raise UsageError("--no-videos leaves nothing to decode")
     args.config = args.config or _DEFAULT_CONFIG
     if args.dataset is not None:
         args.overrides.insert(0, f"dataset={args.dataset}")

@@ -18,7 +18,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from x3d_det.cli import EXIT_OK, EXIT_USAGE, make_parser, run_tool
+from x3d_det.cli import EXIT_OK, UsageError, make_parser, run_tool
 from x3d_det.errors import DataError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.list_forms:
         return _list_forms()
     if args.source is None or args.target is None:
-        return _usage("give IN and OUT, or --list-forms")
+        raise UsageError("give IN and OUT, or --list-forms")
 
     from x3d_det.formats.convert import (
         check_pair,
@@ -120,7 +120,9 @@ def _run(args: argparse.Namespace) -> int:
     if writes_label_map(source, target) and args.label_map is None:
         beside = args.label_map_out or default_label_map_path(args.target)
     if unused := _unused(args, heeded_options(source, target), beside):
-        return _usage(f"{unused} has no effect from {source.name} to {target.name}; leave it out")
+        raise UsageError(
+            f"{unused} has no effect from {source.name} to {target.name}; leave it out"
+        )
     _check_target(args, beside)
     print(f"reading {args.source} as {source.name}", file=sys.stderr)
     done = convert_file(
@@ -189,11 +191,6 @@ def _options(args: argparse.Namespace) -> "ConvertOptions":
         first_id=1 if args.first_id is None else args.first_id,
         first_frame_number=args.first_frame_number or 0,
     )
-
-
-def _usage(text: str) -> int:
-    print(f"convert_annotations.py: error: {text}", file=sys.stderr)
-    return EXIT_USAGE
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from x3d_det.cli import EXIT_OK, EXIT_USAGE, make_parser, run_tool
+from x3d_det.cli import EXIT_OK, UsageError, make_parser, run_tool
 from x3d_det.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ def _run(args: argparse.Namespace) -> int:
 
     layout = args.layout or "x3d_det"
     if problem := fault_of_target(args.target, layout):
-        return _usage(f"{problem} --layout chooses the layout")
+        raise UsageError(f"{problem} --layout chooses the layout")
     if args.classes and layout != "x3d_det":
-        return _usage("--classes has no effect: our own layout alone holds names; leave it out")
+        raise UsageError("--classes has no effect: our own layout alone holds names; leave it out")
     _check_target(args)
     print(f"reading {args.source}", file=sys.stderr)
     checkpoint = read_checkpoint(args.source, layout=args.source_layout)
@@ -94,11 +94,6 @@ def _refuse_unknown(checkpoint: "Checkpoint", drop_unknown: bool) -> None:
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(names[:_MAX_NAMES_SHOWN])
     return f" ({shown}{', ...' if len(names) > _MAX_NAMES_SHOWN else ''})" if names else ""
-
-
-def _usage(text: str) -> int:
-    print(f"convert_checkpoint.py: error: {text}", file=sys.stderr)
-    return EXIT_USAGE
 
 
 if __name__ == "__main__":

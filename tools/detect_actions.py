@@ -21,7 +21,7 @@ from x3d_det import cli_types
 from x3d_det.cli import (
     EXIT_FAILED,
     EXIT_OK,
-    EXIT_USAGE,
+    UsageError,
     listing,
     log_to_stderr,
     make_parser,
@@ -138,8 +138,7 @@ def _add_action_options(group: "argparse._ArgumentGroup") -> None:
 
 def _run(args: argparse.Namespace) -> int:
     if wrong := _wrong_usage(args):
-        print(f"detect_actions.py: error: {wrong}", file=sys.stderr)
-        return EXIT_USAGE
+        raise UsageError(wrong)
     video: Video = args.camera if args.video is None else args.video
     is_file = isinstance(video, str) and "://" not in video
     if is_file:

@@ -23,7 +23,7 @@ from x3d_det import cli_types
 from x3d_det.cli import (
     EXIT_INTERRUPTED,
     EXIT_OK,
-    EXIT_USAGE,
+    UsageError,
     add_config_options,
     add_output_option,
     config_from,
@@ -162,8 +162,7 @@ class _Job:
 
 def _run(args: argparse.Namespace) -> int:
     if wrong := _wrong_usage(args):
-        print(f"detect_persons.py: error: {wrong}", file=sys.stderr)
-        return EXIT_USAGE
+        raise UsageError(wrong)
     if args.print_config:
         return print_config(config_from(args))
     if args.config:

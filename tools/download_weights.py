@@ -14,14 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from x3d_det.cli import (
-    EXIT_OK,
-    EXIT_USAGE,
-    log_to_stderr,
-    make_parser,
-    run_tool,
-    writable_folder,
-)
+from x3d_det.cli import EXIT_OK, UsageError, log_to_stderr, make_parser, run_tool, writable_folder
 from x3d_det.io.files import sha256_file
 from x3d_det.zoo import ZOO, ZooEntry, default_cache, take_copy, weights_path, zoo_entry
 
@@ -55,8 +48,7 @@ def _run(args: argparse.Namespace) -> int:
         return EXIT_OK
     if not entries or (args.file is not None and len(entries) != 1):
         wanted = "the one NAME that FILE is a copy of" if args.file else "a NAME, or --list"
-        print(f"download_weights.py: error: give {wanted}", file=sys.stderr)
-        return EXIT_USAGE
+        raise UsageError(f"give {wanted}")
     log_to_stderr()
     writable_folder(cache)
     for entry in entries:

@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, get_args
 from x3d_det.cli import (
     EXIT_FAILED,
     EXIT_OK,
-    EXIT_USAGE,
+    UsageError,
     add_config_options,
     add_output_option,
+    compare_with_expected,
     config_from,
     listing,
     log_to_stderr,
@@ -89,26 +90,17 @@ def _run(args: argparse.Namespace) -> int:
     of_model = args.config is not None
     of_files = args.annotations is not None and args.detections is not None
     if of_model == of_files or (of_model and not (args.checkpoint or args.print_config)):
-        print(
-            "evaluate_ava.py: error: give either --config and --checkpoint, or --annotations and "
-            "--detections",
-            file=sys.stderr,
-        )
-        return EXIT_USAGE
+        raise UsageError("give either --config and --checkpoint, or --annotations and --detections")
     if of_model and args.rules == _ALL:
-        print(
-            "evaluate_ava.py: error: --rules all compares files; score the model first, then give "
-            "its detections.csv as --detections, with --annotations",
-            file=sys.stderr,
+        raise UsageError(
+            "--rules all compares files; score the model first, then give its detections.csv as "
+            "--detections, with --annotations"
         )
-        return EXIT_USAGE
     if args.sweep_thresholds and not of_model:
-        print(
-            "evaluate_ava.py: error: --sweep-thresholds is for --config and --checkpoint; files of "
-            "detections hold no person scores",
-            file=sys.stderr,
+        raise UsageError(
+            "--sweep-thresholds is for --config and --checkpoint; files of detections hold no "
+            "person scores"
         )
-        return EXIT_USAGE
     if not of_model:
         return _compare_rules(args) if args.rules == _ALL else _score_files(args)
     if args.rules:
@@ -181,7 +173,7 @@ def _score_model(args: argparse.Namespace, config: ExperimentConfig) -> int:
     if args.sweep_thresholds:
         return _sweep(args, config, output_dir)
 
-    from x3d_det.runs.ava import evaluate_checkpoint  # torch and all
+    from x3d_det.runs.ava_evaluation import evaluate_checkpoint  # torch and all
 
     evaluated, files = evaluate_checkpoint(config, args.checkpoint, output_dir)
     if evaluated is None:  # a rank beside rank 0
@@ -221,12 +213,9 @@ def _compare(config: ExperimentConfig, mean_ap: float) -> int:
     expected = config.expected
     if expected is None:
         return EXIT_OK
-    as_expected = abs(mean_ap - expected.mean_ap) <= expected.tolerance
-    print(
-        f"frame-mAP {mean_ap:.4f} is {'as' if as_expected else 'NOT as'} expected: "
-        f"{expected.mean_ap:.4f} +- {expected.tolerance:.4f}"
+    return compare_with_expected(
+        "frame-mAP", mean_ap, expected.mean_ap, tolerance=expected.tolerance
     )
-    return EXIT_OK if as_expected else EXIT_FAILED
 
 
 if __name__ == "__main__":

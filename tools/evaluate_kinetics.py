@@ -19,10 +19,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from x3d_det.cli import (
-    EXIT_FAILED,
     EXIT_OK,
-    EXIT_USAGE,
+    UsageError,
     add_config_options,
+    compare_with_expected,
     config_from,
     listing,
     log_to_stderr,
@@ -64,12 +64,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     if not (args.checkpoint or args.print_config):
-        return _usage("give the model to score as --checkpoint")
+        raise UsageError("give the model to score as --checkpoint")
     own = config_from(args, KineticsConfig)
     config = own
     if args.views is not None:
         if _VIEW_SETTINGS & {text.split("=")[0].strip() for text in args.overrides}:
-            return _usage("give either --views, or evaluation.num_clips and evaluation.num_crops")
+            raise UsageError(
+                "give either --views, or evaluation.num_clips and evaluation.num_crops"
+            )
         clips, crops = _CLIPS_AND_CROPS[args.views]
         args.overrides += [f"evaluation.num_clips={clips}", f"evaluation.num_crops={crops}"]
         config = config_from(args, KineticsConfig)
@@ -91,11 +93,6 @@ def _run(args: argparse.Namespace) -> int:
     return _compare(own, config, evaluated.report.top1)
 
 
-def _usage(text: str) -> int:
-    print(f"evaluate_kinetics.py: error: {text}", file=sys.stderr)
-    return EXIT_USAGE
-
-
 def _result_path(args: argparse.Namespace) -> Path:
     """Return where the result goes, after a look at whether it can be written there."""
     result: Path = args.out or (args.output_dir or _RESULT.parent) / _RESULT.name
@@ -114,12 +111,7 @@ def _compare(own: KineticsConfig, config: KineticsConfig, top1: float) -> int:
         clips, crops = own.evaluation.num_clips, own.evaluation.num_crops
         print(f"top-1 is known for {clips} x {crops} views alone, so --views is not compared")
         return EXIT_OK
-    as_expected = abs(top1 - expected.top1) <= expected.tolerance
-    print(
-        f"top-1 {top1:.4f} is {'as' if as_expected else 'NOT as'} expected: "
-        f"{expected.top1:.4f} +- {expected.tolerance:.4f}"
-    )
-    return EXIT_OK if as_expected else EXIT_FAILED
+    return compare_with_expected("top-1", top1, expected.top1, tolerance=expected.tolerance)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from x3d_det.cli import (
     EXIT_OK,
-    EXIT_USAGE,
+    UsageError,
     add_config_options,
     add_output_option,
     config_from,
@@ -70,11 +70,7 @@ def _score(text: str) -> float:
 def _run(args: argparse.Namespace) -> int:
     of_files = args.annotations is not None and args.boxes is not None
     if (args.config is not None and args.annotations is not None) or not (args.config or of_files):
-        print(
-            "evaluate_persons.py: error: give either --config, or --annotations and --boxes",
-            file=sys.stderr,
-        )
-        return EXIT_USAGE
+        raise UsageError("give either --config, or --annotations and --boxes")
     if args.config is None:
         return _evaluate(args, threshold=_DEFAULT_THRESHOLD)
     config = config_from(args)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from x3d_det.cli import (
     EXIT_OK,
-    EXIT_USAGE,
+    UsageError,
     add_output_option,
     listing,
     make_parser,
@@ -31,12 +31,11 @@ if TYPE_CHECKING:
     from x3d_det.io.action_tubes import ActionTubes, FrameDetections, Tube
 
 _DATASETS = {"jhmdb": "jhmdb21", "ucf101": "ucf101_24", "multisports": "multisports"}
-_PROG = "evaluate_tubes.py"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    parser = make_parser(_PROG, __doc__)
+    parser = make_parser("evaluate_tubes.py", __doc__)
     parser.add_argument(
         "--annotations", type=Path, required=True, metavar="PKL",
         help="JHMDB-GT.pkl, UCF101v2-GT.pkl, pyannot*.pkl or multisports_GT.pkl",
@@ -120,8 +119,7 @@ def _count(text: str) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     if args.detections is None and args.tubes is None:
-        print(f"{_PROG}: error: give --detections, --tubes, or both", file=sys.stderr)
-        return EXIT_USAGE
+        raise UsageError("give --detections, --tubes, or both")
     output_dir = writable_folder(args.output_dir or Path("outputs/evaluate_tubes"))
 
     from x3d_det.evaluation.tube_report import evaluate_tubes, write_tube_report

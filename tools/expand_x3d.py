@@ -15,19 +15,17 @@ The configs that it writes are taken by tools/train_kinetics.py or tools/train_a
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from x3d_det.cli import (
     EXIT_OK,
-    EXIT_USAGE,
-    add_config_options,
-    add_output_option,
+    UsageError,
+    add_training_options,
     listing,
     log_to_stderr,
     make_parser,
     print_config,
     run_tool,
-    writable_folder,
+    training_folder,
 )
 from x3d_det.config.expansion import ExpansionConfig
 from x3d_det.config.load import load_config
@@ -36,11 +34,7 @@ from x3d_det.config.load import load_config
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = make_parser("expand_x3d.py", __doc__)
-    add_config_options(parser, required=False)
-    add_output_option(parser, "outputs/<config's name>")
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with the search in the output folder"
-    )
+    add_training_options(parser, what="search", config_required=False)
     who = parser.add_mutually_exclusive_group()
     who.add_argument(
         "--workers", type=int, metavar="N", help="N trainings at a time on this machine"
@@ -62,12 +56,11 @@ def _run(args: argparse.Namespace) -> int:
         print("\n".join(ladder_lines()))
         return EXIT_OK
     if args.config is None:
-        print("expand_x3d.py: error: give --config FILE, or --replay-paper", file=sys.stderr)
-        return EXIT_USAGE
+        raise UsageError("give --config FILE, or --replay-paper")
     config = load_config(args.config, [*args.overrides, *_runner_overrides(args)], ExpansionConfig)
     if args.print_config:
         return print_config(config)
-    output_dir = writable_folder(args.output_dir or Path("outputs") / Path(args.config).stem)
+    output_dir = training_folder(args)
     log_to_stderr()
 
     from x3d_det.runs.expansion import run_expansion  # torch and all: late

@@ -6,7 +6,6 @@ one is completed.
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 
 from x3d_det.cli import EXIT_OK, make_parser, run_tool
@@ -28,7 +27,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     from x3d_det.synthetic import generate_ava_mini
 
-    started = time.monotonic()
     with ProgressLine("videos", None, unit="videos") as line:
         summary = generate_ava_mini(
             args.output_dir,
@@ -39,9 +37,7 @@ def _run(args: argparse.Namespace) -> int:
             workers=args.workers,
             progress=lambda done, total: line.update(done, total=total),
         )
-    print("\n".join(summary.lines()))
-    done = "stands already" if summary.reused else f"made in {time.monotonic() - started:.0f} s"
-    print(f"{summary.output_dir}: {done}, {summary.num_bytes / 1e6:.1f} MB")
+    print("\n".join([*summary.lines(), summary.last_line()]))
     return EXIT_OK
 
 

@@ -6,7 +6,6 @@ one is completed.
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 
 from x3d_det.cli import EXIT_OK, make_parser, run_tool
@@ -33,7 +32,6 @@ def _run(args: argparse.Namespace) -> int:
     from x3d_det.synthetic import generate_kinetics_mini
     from x3d_det.synthetic.kinetics_script import CLASS_NAMES
 
-    started = time.monotonic()
     with ProgressLine("clips", None, unit="clips") as line:
         summary = generate_kinetics_mini(
             args.output_dir,
@@ -44,9 +42,7 @@ def _run(args: argparse.Namespace) -> int:
             workers=args.workers,
             progress=lambda done, total: line.update(done, total=total),
         )
-    print("\n".join(summary.lines()))
-    done = "stands already" if summary.reused else f"made in {time.monotonic() - started:.0f} s"
-    print(f"{summary.output_dir}: {done}, {summary.num_bytes / 1e6:.1f} MB")
+    print("\n".join([*summary.lines(), summary.last_line()]))
     return EXIT_OK
 
 

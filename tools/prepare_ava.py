@@ -18,14 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from x3d_det.cli import (
-    EXIT_FAILED,
-    EXIT_OK,
-    EXIT_USAGE,
-    make_parser,
-    run_tool,
-    writable_folder,
-)
+from x3d_det.cli import EXIT_FAILED, EXIT_OK, UsageError, make_parser, run_tool, writable_folder
 from x3d_det.config.load import REPOSITORY
 from x3d_det.errors import DataError
 
@@ -130,10 +123,8 @@ def _add_checks(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    wrong = _wrong_usage(args)
-    if wrong:
-        print(f"prepare_ava.py: error: {wrong}", file=sys.stderr)
-        return EXIT_USAGE
+    if wrong := _wrong_usage(args):
+        raise UsageError(wrong)
 
     from x3d_det.preparation import list_files, prepare
 

@@ -13,19 +13,17 @@ What it leaves, model.safetensors, is taken by tools/train_ava.py --set pretrain
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from x3d_det.cli import (
-    EXIT_OK,
-    add_config_options,
-    add_output_option,
+    add_training_options,
     config_from,
+    end_training,
     listing,
     log_to_stderr,
     make_parser,
     print_config,
     run_tool,
-    writable_folder,
+    training_folder,
 )
 from x3d_det.config.files import require_dataset_files
 from x3d_det.config.kinetics import KineticsConfig
@@ -34,11 +32,7 @@ from x3d_det.config.kinetics import KineticsConfig
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = make_parser("train_kinetics.py", __doc__)
-    add_config_options(parser)
-    add_output_option(parser, "outputs/<config's name>")
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with the run in the output folder"
-    )
+    add_training_options(parser)
     return run_tool(parser, _run, argv)
 
 
@@ -47,25 +41,20 @@ def _run(args: argparse.Namespace) -> int:
     if args.print_config:
         return print_config(config)
     require_dataset_files(config, ["train", "val"])
-    output_dir = writable_folder(args.output_dir or Path("outputs") / Path(args.config).stem)
+    output_dir = training_folder(args)
     log_to_stderr()
 
     from x3d_det.runs.kinetics import counts_of_run, train_on_kinetics  # torch and all: late
 
     result = train_on_kinetics(config, output_dir, resume=args.resume)
     if result.finished and result.files:
-        last = result.history[-1]["metrics"] if result.history else {}
+        last = result.last_metrics
         if "top1" in last:
             print(f"top-1 {last['top1']:.4f}, top-5 {last['top5']:.4f} after {result.step} steps")
         print(counts_of_run(output_dir))
-        print(
-            listing(
-                output_dir, [*result.files, output_dir / "config.yaml", output_dir / "curves.png"]
-            )
-        )
-    elif result.signal_number and result.files:
-        print(f"stopped after step {result.step}; the same command with --resume goes on")
-    return result.exit_code or EXIT_OK
+        beside = [output_dir / "config.yaml", output_dir / "curves.png"]
+        print(listing(output_dir, [*result.files, *beside]))
+    return end_training(result)
 
 
 if __name__ == "__main__":

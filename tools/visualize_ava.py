@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from x3d_det.cli import (
     EXIT_OK,
-    EXIT_USAGE,
+    UsageError,
     add_config_options,
     add_output_option,
     config_from,
@@ -144,8 +144,7 @@ def _wrong_usage(args: argparse.Namespace) -> str | None:
 
 def _run(args: argparse.Namespace) -> int:
     if wrong := _wrong_usage(args):
-        print(f"visualize_ava.py: error: {wrong}", file=sys.stderr)
-        return EXIT_USAGE
+        raise UsageError(wrong)
     if args.print_config and args.config:
         return print_config(config_from(args))
     job = _job_of_config(args) if args.config else _job_of_video(args)

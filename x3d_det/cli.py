@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from x3d_det.config.expansion import ExpansionConfig
 from x3d_det.config.kinetics import KineticsConfig
@@ -17,10 +17,17 @@ from x3d_det.config.load import Config, dump_config, load_config
 from x3d_det.config.schema import ExperimentConfig
 from x3d_det.errors import X3DDetError
 
+if TYPE_CHECKING:
+    from x3d_det.engine import TrainResult
+
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+
+
+class UsageError(Exception):
+    """Options that do not go together; `run_tool` says so and ends in code 2."""
 
 
 def make_parser(prog: str, doc: str | None) -> argparse.ArgumentParser:
@@ -61,6 +68,17 @@ def add_output_option(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
+def add_training_options(
+    parser: argparse.ArgumentParser, *, what: str = "run", config_required: bool = True
+) -> None:
+    """Add the options of `add_config_options`, `--output-dir` and `--resume` to a training."""
+    add_config_options(parser, required=config_required)
+    add_output_option(parser, "outputs/<config's name>")
+    parser.add_argument(
+        "--resume", action="store_true", help=f"go on with the {what} in the output folder"
+    )
+
+
 @overload
 def config_from(args: argparse.Namespace) -> ExperimentConfig: ...
 
@@ -90,6 +108,16 @@ def log_to_stderr() -> None:
     logger.propagate = False
 
 
+def compare_with_expected(what: str, found: float, expected: float, *, tolerance: float) -> int:
+    """Say whether a result is the one that its config is known for; return the exit code."""
+    as_expected = abs(found - expected) <= tolerance
+    print(
+        f"{what} {found:.4f} is {'as' if as_expected else 'NOT as'} expected: "
+        f"{expected:.4f} +- {tolerance:.4f}"
+    )
+    return EXIT_OK if as_expected else EXIT_FAILED
+
+
 def listing(folder: Path, files: Sequence[Path]) -> str:
     """Return the closing lines of a command: what it wrote, and where."""
     names = [str(path.relative_to(folder)) for path in files if path.exists()]
@@ -115,6 +143,22 @@ def writable_folder(path: Path) -> Path:
     return path
 
 
+def training_folder(args: argparse.Namespace) -> Path:
+    """Return the folder that the options of `add_training_options` ask for, ready to be written.
+
+    Raises:
+        X3DDetError: it must not be written to.
+    """
+    return writable_folder(args.output_dir or Path("outputs") / Path(args.config).stem)
+
+
+def end_training(result: "TrainResult") -> int:
+    """Say how a training that was stopped goes on; return its exit code."""
+    if result.signal_number and result.files and not result.finished:
+        print(f"stopped after step {result.step}; the same command with --resume goes on")
+    return result.exit_code
+
+
 def run_tool(
     parser: argparse.ArgumentParser,
     body: Callable[[argparse.Namespace], int],
@@ -122,8 +166,8 @@ def run_tool(
 ) -> int:
     """Parse the options, run a command, and return its exit code.
 
-    What a user can mend ends in its text on stderr and code 1, wrong usage in code 2,
-    Ctrl-C in code 130; a mistake of ours keeps its traceback.
+    What a user can mend ends in its text on stderr and code 1, wrong usage (argparse's, or a
+    `UsageError`) in code 2, Ctrl-C in code 130; a mistake of ours keeps its traceback.
     """
     try:
         args = parser.parse_args(argv)
@@ -131,9 +175,9 @@ def run_tool(
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     try:
         return body(args)
-    except X3DDetError as error:
+    except (UsageError, X3DDetError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
     except BrokenPipeError:
         sys.stderr.close()
         return EXIT_FAILED

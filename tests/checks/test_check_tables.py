@@ -1,33 +1,12 @@
-"""Every fault of the tables: put into a good data set, found with file, line, value and remedy."""
+"""Every fault of the files and their rows: found with file, line, value and remedy."""
 
-import pickle
-
-import numpy as np
-import pandas as pd
 import pytest
-from small_dataset import append, check, edit, found
+from small_dataset import BOXES, EXCLUDED, MAP, TRAIN, VAL, append, assert_one, check, found
 
-from x3d_det.checks.boxes import near_pairs
 from x3d_det.checks.findings import MAX_LISTED, Finding, listed
-from x3d_det.checks.keyframes import overlap
-from x3d_det.checks.tables import SplitFiles, read_split
 from x3d_det.errors import DataError
-from x3d_det.io.ava_checks import FAULT_KINDS, RowFaults
 from x3d_det.io.ava_csv import check_annotations, check_exclusions, check_proposals
-
-TRAIN, VAL = "annotations_train.csv", "annotations_val.csv"
-BOXES, EXCLUDED, MAP = "person_boxes_val.csv", "exclusions_val.csv", "label_map.pbtxt"
-
-
-def _one(report, kind, place, *texts, severity="error"):
-    """Assert that there is exactly one finding of a kind, here, with these texts."""
-    findings = found(report, kind)
-    assert len(findings) == 1, [str(finding) for finding in report.findings]
-    finding = findings[0]
-    assert finding.severity == severity
-    assert str(finding).startswith(f"set/{place}: "), str(finding)
-    for text in texts:
-        assert text in finding.text, finding.text
+from x3d_det.io.ava_faults import FAULT_KINDS, RowFaults
 
 
 def test_a_good_data_set_has_no_finding(tables):
@@ -74,7 +53,7 @@ def test_files_that_are_missing_or_no_files(tables):
 def test_faults_of_a_whole_file(tables, kind, line, content, text):
     row = b"v0,0902,0.1,0.2,0.3,0.4,1,0\n"
     (tables / TRAIN).write_bytes(content.replace(b"%s", row))
-    _one(check(tables), kind, f"{TRAIN}:{line}", text)
+    assert_one(check(tables), kind, f"{TRAIN}:{line}", text)
 
 
 def test_a_file_that_cannot_be_unpacked(tables):
@@ -156,9 +135,9 @@ def test_all_faults_of_all_files_at_once(tables):
 def test_faults_of_person_boxes_are_warnings_where_they_are_not_used(tables):
     line = append(tables / "person_boxes_train.csv", "v0,0902,0.1,0.2,0.3,0.4,,1.5")
     place = f"person_boxes_train.csv:{line}"
-    _one(check(tables), "score", place, "the score 1.5 is outside", severity="warning")
+    assert_one(check(tables), "score", place, "the score 1.5 is outside", severity="warning")
     report = check(tables, "boxes.train=annotated_and_detected")
-    _one(report, "score", place, "the score 1.5 is outside")
+    assert_one(report, "score", place, "the score 1.5 is outside")
 
 
 def test_many_faults_are_counted_and_the_first_kept(tables, monkeypatch):
@@ -195,319 +174,12 @@ def test_readers_return_good_rows_and_the_faults(tmp_path):
 def test_whole_numbers_are_decimal(tables):
     # Found by the fuzzer: arrow's own reading of whole numbers takes hexadecimal ones too.
     line = append(tables / TRAIN, "v0,0908,0.1,0.2,0.3,0.9,0x1,0")
-    _one(check(tables), "number", f"{TRAIN}:{line}", "the action id is '0x1'; it must be a whole")
+    assert_one(
+        check(tables), "number", f"{TRAIN}:{line}", "the action id is '0x1'; it must be a whole"
+    )
     path = tables / "person_boxes_train.csv"
     line = append(path, "v0,0908,0.1,0.2,0.3,0.9,0x1,0.9")
     assert found(check(tables), "number")[1].text.startswith("the label is '0x1'")
-
-
-# Boxes
-
-
-def test_boxes_that_are_almost_equal(tables):
-    line = append(tables / TRAIN, "v0,0902,0.101,0.200,0.300,0.900,3,5")
-    _one(
-        check(tables),
-        "near_duplicate",
-        f"{TRAIN}:{line}",
-        "the box 0.101, 0.2, 0.3, 0.9 of v0,0902 is within 0.001 of 0.1, 0.2, 0.3, 0.9 in line 1",
-        "give both rows the same corners",
-        severity="warning",
-    )
-
-
-def test_predicted_boxes_that_are_almost_equal(tables):
-    line = append(tables / BOXES, "-v1,0902,0.1004,0.2,0.3,0.9,,0.95")
-    _one(check(tables), "near_duplicate", f"{BOXES}:{line}", "0.1004", severity="warning")
-
-
-def test_near_pairs_equal_slow_loops():
-    rng = np.random.default_rng(0)
-    corners = rng.integers(0, 4, (120, 4)) * 0.0006 + [0.1, 0.1, 0.5, 0.5]
-    boxes = pd.DataFrame(corners, columns=["x1", "y1", "x2", "y2"])
-    boxes["keyframe"] = rng.integers(0, 6, 120)
-    boxes = boxes.drop_duplicates(ignore_index=True)
-    rows = boxes.to_numpy().tolist()
-    expected = {
-        (a, b)
-        for a, first in enumerate(rows)
-        for b, second in enumerate(rows)
-        if a < b
-        and first[4] == second[4]
-        and all(abs(x - y) <= 0.001 for x, y in zip(first[:4], second[:4], strict=True))
-    }
-    assert {tuple(pair) for pair in near_pairs(boxes).tolist()} == expected
-    assert len(expected) > 30
-    assert near_pairs(boxes.iloc[:0]).shape == (0, 2)
-
-
-def test_one_box_with_two_person_ids(tables):
-    line = append(tables / TRAIN, "v0,0902,0.1,0.2,0.3,0.9,3,7")
-    _one(
-        check(tables),
-        "two_persons",
-        f"{TRAIN}:{line}",
-        "person id 7 has the box 0.1, 0.2, 0.3, 0.9 of v0,0902, which is person 0's in line 1",
-        severity="warning",
-    )
-
-
-def test_one_person_with_two_boxes_on_a_keyframe(tables):
-    line = append(tables / TRAIN, "v0,0903,0.3,0.1,0.9,0.8,3,1")
-    _one(
-        check(tables),
-        "person_twice",
-        f"{TRAIN}:{line}",
-        "person 1 of v0,0903 has the box 0.3, 0.1, 0.9, 0.8 here and another in line 6",
-        severity="warning",
-    )
-
-
-def test_files_without_person_ids_have_no_such_faults(tables):
-    for name in (TRAIN, VAL):
-        lines = (tables / name).read_text().splitlines()
-        (tables / name).write_text("".join(f"{line.rsplit(',', 1)[0]}\n" for line in lines))
-    assert check(tables).findings == []
-
-
-# Keyframes
-
-
-def test_excluded_keyframes_that_do_not_fit(tables):
-    append(tables / EXCLUDED, "-v1,0903", "-v1,0908", "other,0902")
-    findings = found(check(tables), "exclusion")
-    assert [(f.severity, f.path, f.line) for f in findings] == [
-        ("warning", f"set/{EXCLUDED}", line) for line in (2, 3, 4)
-    ]
-    assert f"-v1,0903 is excluded but annotated (set/{VAL}:4)" in findings[0].text
-    assert findings[1].text == "-v1,0908 was excluded above; remove one of the lines."
-    assert "video other (1 rows) is in no other file" in findings[2].text
-
-
-def test_keyframes_both_empty_and_annotated(tables):
-    line = append(tables / TRAIN, "v0,0907", "v0,0909")
-    _one(
-        check(tables),
-        "empty_keyframe",
-        f"{TRAIN}:{line}",
-        "v0,0907 is named as empty here, but has boxes from line 16 on",
-        severity="warning",
-    )
-
-
-def test_rows_at_which_the_evaluation_would_stop(tables):
-    append(tables / VAL, "-v1,0909")
-    edit(tables / BOXES, 3, "0903", "903.5")
-    texts = [str(finding) for finding in found(check(tables), "rules")]
-    assert texts[0].startswith(f"set/{BOXES}:3: the second 903.5 has a fraction (1 such rows)")
-    assert texts[1].startswith(f"set/{VAL}:19: a row of two columns names a keyframe without boxes")
-    assert all("set evaluation.rules=activitynet2020" in text for text in texts)
-    assert found(check(tables, "evaluation.rules=activitynet2020"), "rules") == []
-
-
-def test_annotated_keyframes_without_person_boxes(tables):
-    edit(tables / BOXES, 5, "0.9\n", "0.7\n")
-    edit(tables / BOXES, 6, "0.9\n", "0.7\n")
-    _one(
-        check(tables),
-        "without_boxes",
-        f"{VAL}:7",
-        "1 of 6 annotated keyframes have no person box of score 0.8 or more",
-        "-v1 at 0904",
-        "lower boxes.score_threshold",
-        severity="warning",
-    )
-    assert check(tables, "boxes.score_threshold=0.7").findings == []
-
-
-def test_videos_that_one_file_does_not_know(tables):
-    line = append(tables / BOXES, "other,0902,0.1,0.2,0.3,0.9,,0.9")
-    new = append(tables / VAL, "third,0902,0.1,0.2,0.3,0.9,1,0")
-    texts = [str(finding) for finding in found(check(tables), "unknown_video")]
-    assert texts[0].startswith(f"set/{VAL}:{new}: video third (1 rows) is annotated here, but")
-    assert texts[1].startswith(f"set/{BOXES}:{line}: video other (1 rows) has person boxes here")
-
-
-def test_a_threshold_that_no_box_reaches(tables):
-    edit(tables / BOXES, 4, "0.9\n", "0.95\n")
-    report = check(tables, "boxes.score_threshold=0.97")
-    train, val = sorted(found(report, "threshold"), key=lambda finding: finding.path)
-    assert (train.severity, val.severity) == ("warning", "error")
-    assert "none of the 12 person boxes has a score of boxes.score_threshold = 0.97" in val.text
-    assert "the highest is 0.95, in line 4: lower the threshold" in val.text
-
-
-def test_boxes_that_do_not_lie_on_the_annotated_ones(tables):
-    text = (tables / BOXES).read_text()
-    (tables / BOXES).write_text(text.replace("0.100,0.200,0.300,0.900", "0.2,0.1,0.9,0.3"))
-    (tables / BOXES).write_text(
-        (tables / BOXES).read_text().replace("0.500,0.250,0.800,0.950", "0.25,0.5,0.95,0.8")
-    )
-    report = check(tables)
-    assert [f.severity for f in found(report, "overlap")] == ["warning"]
-    assert "only 0 of 12 annotated boxes (0.0%)" in found(report, "overlap")[0].text
-    assert "x1, y1, x2, y2 in this order?" in found(report, "overlap")[0].text
-
-
-def test_person_boxes_of_another_form(tables):
-    boxes = {
-        f"-v1,{second:04d}": np.array([[0.1, 0.2, 0.3, 0.9, 0.95], [0.5, 0.25, 0.8, 0.95, 0.9]])
-        for second in range(902, 908)
-    }
-    (tables / "boxes.pkl").write_bytes(pickle.dumps(boxes))
-    setting = "dataset.val.person_boxes=boxes.pkl"
-    assert check(tables, setting).findings == []
-    assert check(tables, setting).splits[1].detected.num_boxes == 12
-    (tables / "boxes.pkl").write_bytes(b"no pickle")
-    findings = found(check(tables, setting), "unreadable_file")
-    assert findings[0].path == "set/boxes.pkl"
-    assert findings[0].severity == "error"
-
-
-def test_overlap_worked_by_hand(tables):
-    # Half of the first person's height is covered: IoU 0.5 counts. The second's boxes are gone
-    # on two keyframes. So 6 + 4 of 12 are found; below the threshold none of the first's.
-    rows = (
-        (tables / BOXES)
-        .read_text()
-        .replace("0.100,0.200,0.300,0.900,,0.9", "0.1,0.2,0.3,0.55,,0.85")
-    )
-    kept = [row for n, row in enumerate(rows.splitlines(keepends=True)) if n not in (1, 3)]
-    (tables / BOXES).write_text("".join(kept))
-    split, _ = read_split(
-        SplitFiles(name="val", annotations=tables / VAL, person_boxes=tables / BOXES)
-    )
-    assert (overlap(split, score_threshold=0.8).num_found) == 10
-    assert (overlap(split, score_threshold=0.87).num_found) == 4
-    assert overlap(split, score_threshold=0.8).recall == pytest.approx(10 / 12)
-    assert overlap(split, score_threshold=1.0).recall == 0.0
-
-
-def test_a_video_of_both_splits(tables):
-    line = append(tables / TRAIN, "-v1,0909,0.1,0.2,0.3,0.9,1,0")
-    place = f"{VAL}:1"
-    texts = f"video -v1 is also in set/{TRAIN}:{line}, with 0 of its 6 keyframes"
-    _one(check(tables), "leak", place, texts, "keep a video in one split", severity="warning")
-    append(tables / TRAIN, "-v1,0902,0.1,0.2,0.3,0.9,1,0")
-    _one(check(tables), "leak", place, "with 1 of its 6 keyframes")
-
-
-def test_one_file_for_both_splits(tables):
-    report = check(tables, f"dataset.train.annotations={VAL}")
-    _one(report, "leak", VAL, "the same file is annotations of train and val", severity="warning")
-
-
-# Labels
-
-
-def test_action_ids_that_the_model_has_no_output_for(tables):
-    line = append(tables / TRAIN, *["v0,0908,0.1,0.2,0.3,0.9,4,0", "v0,0909,0.1,0.2,0.3,0.9,4,0"])
-    _one(
-        check(tables),
-        "unknown_action",
-        f"{TRAIN}:{line}",
-        "action id 4 is above dataset.num_classes = 3 (2 rows from here on)",
-        "raise dataset.num_classes",
-    )
-
-
-def test_action_ids_that_the_label_map_lacks(tables):
-    line = append(tables / TRAIN, "v0,0908,0.1,0.2,0.3,0.9,4,0")
-    report = check(tables, "dataset.num_classes=4")
-    _one(
-        report,
-        "unknown_action",
-        f"{TRAIN}:{line}",
-        f"action id 4 (1 rows from here on) is not in set/{MAP}",
-        "add it there with its name",
-        severity="warning",
-    )
-
-
-def test_classes_without_annotations(tables):
-    text = (tables / VAL).read_text().replace(",3,1\n", ",1,1\n")
-    (tables / VAL).write_text(text)
-    _one(
-        check(tables),
-        "missing_class",
-        VAL,
-        f"1 of 3 classes of set/{MAP} have no row here and cannot be scored: 3 sit down",
-        severity="warning",
-    )
-
-
-def test_a_label_map_above_the_models_outputs(tables):
-    report = check(tables, "dataset.num_classes=2")
-    findings = found(report, "label_map")
-    assert str(findings[0]).startswith(f"set/{MAP}:11: action id 3 (sit down) is above")
-    assert [f.line for f in found(report, "unknown_action")] == [3, 3]
-    _one(
-        check(tables, "dataset.num_classes=5"),
-        "label_map",
-        MAP,
-        "the highest action id is 3, dataset.num_classes = 5",
-        severity="note",
-    )
-
-
-MAPS = [
-    (2, "wave", 'wa"ve', "error", 2, "a name stands in double quotes"),
-    (7, "2", "0", "error", 7, "an action id is a whole number from 1"),
-    (7, "2", "1", "error", 7, "action id 1 occurs twice"),
-    (2, "  name", "\tname", "error", 3, "no name stands before this id"),
-    (2, "  name", "\tname", "warning", 2, "passed over; fields begin with exactly two blanks"),
-    (7, "label_id", "label", "warning", 7, "passed over"),
-    (7, "label_id", "label", "warning", 8, "the entry has no id and is passed over"),
-    (4, "}", "", "warning", 5, "an entry begins inside another"),
-    (5, "label {", "", "warning", 6, "the field stands outside an entry"),
-    (12, "}", "", "warning", 12, "the file ends inside an entry"),
-    (2, "wave", "wa\x0bve", "warning", 2, "the line holds '\\x0b', which is no text"),
-    (4, "}", "}\n}", "warning", 5, "no entry is open here"),
-    (6, "jump", "wave", "warning", 7, "actions 1 and 2 are both called 'wave'"),
-    (6, "jump", " ", "warning", 7, "action 2 has no name"),
-    (2, "  name", '  name: "x"\n  name', "warning", 3, "has this field already"),
-    (2, "  name", "  label_type: A\n  name", "warning", 2, "put it below the id"),
-]
-
-
-@pytest.mark.parametrize("case", MAPS, ids=[f"{case[5][:30]}" for case in MAPS])
-def test_faults_of_the_label_map(tables, case):
-    line, old, new, severity, place, text = case
-    edit(tables / MAP, line, old, new)
-    findings = found(check(tables), "label_map")
-    assert any(
-        (f.severity, f.path, f.line) == (severity, f"set/{MAP}", place) and text in f.text
-        for f in findings
-    ), [str(finding) for finding in findings]
-
-
-def test_a_label_map_that_is_no_text(tables):
-    (tables / MAP).write_bytes(b"\xff\xfe")
-    _one(check(tables), "label_map", MAP, "byte 0 is not UTF-8; save the label map as plain")
-
-
-def test_names_that_are_not_avas(tables, shared_dir):
-    official = shared_dir / "ava" / "annotations" / "ava_action_list_v2.2.pbtxt"
-    text = official.read_text().replace('"dance"', '"danse"')
-    (tables / MAP).write_text(text)
-    line = text.splitlines().index('  name: "danse"') + 2
-    report = check(tables, "dataset.num_classes=80")
-    _one(
-        report,
-        "class_name",
-        f"{MAP}:{line}",
-        "action 4 is 'danse' here and 'dance' in AVA",
-        severity="warning",
-    )
-
-
-def test_avas_sixty_classes_leave_twenty_unscored(tables, shared_dir):
-    name = "ava_action_list_v2.2_for_activitynet_2019.pbtxt"
-    (tables / MAP).write_text((shared_dir / "ava" / "annotations" / name).read_text())
-    append(tables / TRAIN, "v0,0908,0.1,0.2,0.3,0.9,2,0")  # crawl is not among the sixty
-    notes = found(check(tables, "dataset.num_classes=80"), "unknown_action")
-    assert [note.severity for note in notes] == ["note", "note"]
-    assert "of AVA's 80 actions occur here" in notes[0].text
 
 
 def test_real_files_have_no_errors(tables, shared_dir):

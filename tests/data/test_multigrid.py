@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from x3d_det.data.kinetics_videos import ClipPlan
-from x3d_det.data.multigrid import MultigridBatchSampler, MultigridSchedule
+from x3d_det.data.multigrid import (
+    MultigridBatchSampler,
+    MultigridSchedule,
+    MultigridStatisticsSampler,
+)
 from x3d_det.errors import DataError
 
 X3D_M = ClipPlan(16, 5, 224, (256, 320))
@@ -269,6 +273,44 @@ def test_several_crops_of_a_video_make_fewer_keys():
     assert [len(batch) for batch in batches[:3]] == [32, 16, 16]
     assert [grids.shape(step).batch_size for step in range(3)] == [64, 32, 32]
     assert grids.plain_steps_per_epoch == 150
+
+
+@pytest.mark.parametrize(("world_size", "accumulate"), [(1, 1), (2, 2)])
+def test_statistics_come_from_the_long_cycles_own_clips(world_size, accumulate):
+    grids = schedule(301, num_shares=world_size * accumulate)
+    place = {"world_size": world_size, "start_step": grids.epoch_ends[0]}
+    ranks = [
+        MultigridStatisticsSampler(grids, seed=3, rank=rank, **place) for rank in range(world_size)
+    ]
+    batches = [list(rank) for rank in ranks]
+    # The first stage has 2 of 8 frames at a crop of 45 px: 8 times 4 clips a step, of which
+    # 9 go into 301. The short cycle's batches have 2 and 4 times as many, at 32 and 45 px.
+    assert {len(rank) for rank in ranks} == {9 * accumulate} == {len(own) for own in batches}
+    keys = [key for own in batches for batch in own for key in batch]
+    shape = grids.stage(0).shapes[-1]
+    assert len(keys) == 9 * shape.batch_size
+    assert {(k.epoch, k.plan.num_frames, k.plan.crop_px) for k in keys} == {
+        (0, shape.num_frames, shape.crop_px)
+    }
+    trained = [
+        key for batch in itertools.islice(sampler(grids), grids.epoch_ends[0]) for key in batch
+    ]
+    strides = {key.index: key.plan.sampling_stride for key in trained}
+    assert len({key.index for key in keys}) == len(keys)
+    assert all(
+        strides.get(key.index, key.plan.sampling_stride) == key.plan.sampling_stride for key in keys
+    )
+
+
+def test_statistics_follow_the_stages():
+    grids = schedule()
+    for end in grids.epoch_ends:
+        shape = grids.stage(end - 1).shapes[-1]
+        batch = next(iter(MultigridStatisticsSampler(grids, seed=3, start_step=end)))
+        assert len(batch) == shape.batch_size
+        assert {key.epoch for key in batch} == {grids.place(end - 1)[0]}
+        assert {key.plan.crop_px for key in batch} == {shape.crop_px}
+    assert shape == grids.plain_shape
 
 
 # --- what cannot be ---

@@ -31,7 +31,9 @@ from x3d_det.io.frame_folder import FrameFolderReader
 from x3d_det.io.label_map import LabelMap
 from x3d_det.io.weights import save_model
 from x3d_det.persons.keyframe_plan import plan_annotated_range
-from x3d_det.runs.ava import _LOSSES, _export_metadata, evaluate_checkpoint, score_on_ava
+from x3d_det.runs.ava import _LOSSES
+from x3d_det.runs.ava_evaluation import evaluate_checkpoint, score_on_ava
+from x3d_det.runs.detector_file import export_metadata
 
 BOX, OTHER = "0.1,0.1,0.4,0.9", "0.5,0.1,0.9,0.9"
 NAMES = {1: "walk", 2: "run", 3: "sit", 12: "wave"}
@@ -366,7 +368,7 @@ def test_scores_of_a_subset_carry_the_ids_of_the_files(root, labels):
 
 def _checkpoint(config, path):
     classes = build_classes(config)
-    save_model(path, build_model(config).state_dict(), _export_metadata(config, classes))
+    save_model(path, build_model(config).state_dict(), export_metadata(config, classes))
     return path
 
 

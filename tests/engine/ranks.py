@@ -1,7 +1,8 @@
-"""Checks that need several ranks, run by torchrun: `ranks.py OUTPUT.json`; rank 0 writes it."""
+"""Checks that need several ranks; rank 0 writes what came out."""
 
 import json
-import sys
+import os
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -161,7 +162,9 @@ def table_bits(table: Any) -> list[list[str]]:
     ]
 
 
-def main() -> None:
+def run_rank(environment: dict[str, str], output: Path) -> None:
+    """Do all the checks as the rank of this environment; rank 0 writes the output."""
+    os.environ.update(environment)
     torch.set_num_threads(1)
     world = start_world("cpu", timeout_seconds=60)
     assert derived_seed("a", 1) == derived_seed("a", 1) != derived_seed("a", 2)
@@ -177,10 +180,5 @@ def main() -> None:
     )
     results = {check.__name__: check(world) for check in checks}
     if world.is_main:
-        with open(sys.argv[1], "w") as file:
-            json.dump(results, file)
+        output.write_text(json.dumps(results))
     end_world(world)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """Two ranks on this machine: the same result as one, and no rank left behind."""
 
 import json
-import os
+import multiprocessing
 import shutil
 import signal
 import socket
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from ranks import flat, table_bits, views
+from ranks import flat, run_rank, table_bits, views
 from tiny import batch_of, compute_loss, keyframe_batches, tiny_detector, tiny_model, train_tiny
 
 from x3d_det.engine.distributed import World, derived_seed, start_world
@@ -25,6 +25,23 @@ from x3d_det.errors import X3DDetError
 from x3d_det.io.checkpoint import checkpoint_path, checkpoint_steps, load_checkpoint
 
 TINY = str(Path(__file__).parent / "tiny.py")
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def rank_environment(rank: int, port: int) -> dict[str, str]:
+    """Return what torchrun tells one of two ranks."""
+    return {
+        "RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
 
 
 def test_one_rank_needs_no_group():
@@ -56,15 +73,8 @@ def test_a_missing_gpu_is_said():
 
 
 def test_a_master_that_is_not_there_is_named(monkeypatch):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    for key, value in {
-        "RANK": "1",
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }.items():
+    port = free_port()
+    for key, value in rank_environment(1, port).items():
         monkeypatch.setenv(key, value)
     with pytest.raises(X3DDetError, match=rf"rank 1 of 2 does not reach .* 127\.0\.0\.1:{port}"):
         start_world("cpu", timeout_seconds=1)
@@ -72,19 +82,23 @@ def test_a_master_that_is_not_there_is_named(monkeypatch):
 
 @pytest.fixture(scope="module")
 def two_ranks(tmp_path_factory):
-    """The results of `ranks.py` on two ranks."""
-    folder = Path(__file__).resolve().parent
-    path = os.pathsep.join([str(folder.parents[1]), os.environ.get("PYTHONPATH", "")])
+    """The results of `ranks.py` on two ranks, which start where torch is imported already.
+
+    The data loader's workers start from the same server. The slow tests use torchrun.
+    """
     output = tmp_path_factory.mktemp("ranks") / "results.json"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    result = subprocess.run(
-        [*command, str(folder / "ranks.py"), str(output)],
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["x3d_det.data.batch"])
+    port = free_port()
+    ranks = [
+        context.Process(target=run_rank, args=(rank_environment(rank, port), output), daemon=True)
+        for rank in (0, 1)
+    ]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(timeout=300)
+    assert [process.exitcode for process in ranks] == [0, 0]
     return json.loads(output.read_text())
 
 
@@ -195,13 +209,7 @@ def test_a_run_on_two_ranks_resumes_in_the_same_bits(tmp_path, torchrun):
 def start_rank(rank: int, port: int, environment: dict[str, str], **arguments) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, TINY, json.dumps(arguments, default=str)],
-        env={
-            **environment,
-            "RANK": str(rank),
-            "WORLD_SIZE": "2",
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-        },
+        env={**environment, **rank_environment(rank, port)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -211,9 +219,7 @@ def start_rank(rank: int, port: int, environment: dict[str, str], **arguments) -
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["die", "hang"])
 def test_a_rank_that_dies_or_hangs_ends_the_other_and_is_named(tmp_path, environment, kind):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     arguments = {"output_dir": tmp_path, "bad_steps": {4: kind}, "timeout_seconds": 15}
     ranks = [start_rank(rank, port, environment, **arguments) for rank in (0, 1)]
     try:

@@ -198,7 +198,7 @@ _TRUTH = st.tuples(
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     truth=st.lists(_TRUTH, max_size=12),
     found=st.lists(_FOUND, max_size=70),

@@ -253,7 +253,7 @@ def test_each_step_is_told_as_it_ends():
         ({"budget": 31, "axes": ("fast",)}, "the limits allow no more than 30 (30 x 1"),
         ({"budget": 301, "axes": ("fast", "temporal")}, "the limits allow no more than 300"),
         ({"axes": ()}, "axes is empty"),
-        ({"axes": ("widht",)}, "'widht' is no axis; did you mean width"),
+        ({"axes": ("widht",)}, "bottleneck; did you mean width?"),
         ({"step_factor": 1.0}, "step_factor is 1.0"),
         ({"smallest_last_step": 2.5}, "smallest_last_step is 2.5; it must be from 1"),
         (

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from x3d_det.errors import DataError
 from x3d_det.io import ava_rows
-from x3d_det.io.ava_checks import read_line_by_line
 from x3d_det.io.ava_csv import (
     read_annotations,
     read_detections,
@@ -22,6 +21,7 @@ from x3d_det.io.ava_csv import (
     write_exclusions,
     write_proposals,
 )
+from x3d_det.io.ava_lines import read_line_by_line
 
 GOOD = "vid,0902,0.1,0.2,0.3,0.4,12,0\n"
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import signal
 import sys
 from collections import Counter
 from pathlib import Path
@@ -16,7 +17,7 @@ from x3d_det.config.kinetics import KineticsConfig
 from x3d_det.config.load import load_config
 from x3d_det.errors import ConfigError, X3DDetError
 from x3d_det.expansion import Candidate, Factors, Failed, Scored, Stopped, counted_cost
-from x3d_det.runs import candidate_job
+from x3d_det.runs import candidate_job, job_runners
 from x3d_det.runs.candidate_job import TrainingJob, known_result
 from x3d_det.runs.candidates import CandidateScorer, SearchedExperiment, overrides_of
 from x3d_det.runs.job_runners import build_runner, run_job
@@ -120,6 +121,18 @@ def test_a_mistake_in_the_experiment_is_named():
         experiment_of(settings={"train": {"epoch": 3}})
 
 
+@pytest.mark.parametrize("place", ["settings", "candidate_settings"])
+def test_weights_of_one_network_are_refused(place):
+    with pytest.raises(ConfigError, match=r"pretrained = x3d_s.pt, but .*pretrained=null"):
+        experiment_of(**{place: {"pretrained": "x3d_s.pt", "train": {"epochs": 4}}})
+
+
+def test_a_result_known_of_another_network_is_not_expected_of_the_found_ones():
+    experiment = experiment_of(settings={"expected": {"top1": 0.7, "tolerance": 0.01}})
+    assert experiment.base.expected is not None
+    assert experiment.config_of(FACTORS, is_candidate=False).expected is None
+
+
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
@@ -161,6 +174,32 @@ def test_a_process_that_ends_without_a_word_is_no_candidates_failure(tmp_path, m
     monkeypatch.setenv("FAKE_FAULTS", json.dumps({"start": "exit"}))
     with pytest.raises(X3DDetError, match=r"its process ended with code 3. Its log is .*log.txt"):
         list(scorer_of(tmp_path)([candidate()]))
+
+
+def test_a_job_trains_where_the_search_was_started(tmp_path, monkeypatch):
+    """A task of a Ray cluster runs in a folder of Ray's; the data may be named relative to ours."""
+    folder = tmp_path / "trainings"
+    (job,) = [scorer_of(folder)._job(candidate(), 0, None)]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FAKE_FAULTS", json.dumps({"start": "where"}))
+    assert run_job(job).status == "done"
+    assert Path((Path(job.folder) / "where").read_text()) == Path(job.working_dir) != tmp_path
+
+
+@pytest.mark.slow
+def test_a_job_that_slurm_interrupts_is_queued_again(tmp_path, monkeypatch):
+    pytest.importorskip("submitit")
+    monkeypatch.setenv("FAKE_FAULTS", json.dumps({"start": "interrupted"}))
+    runner = RunnerConfig(kind="slurm", submitit_cluster="local", memory_gb=1.0, minutes=2)
+    (found,) = scorer_of(tmp_path, runner=runner)([candidate()])
+    assert isinstance(found, Scored), found
+    assert len(fake_trainer.calls(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_process_that_was_asked_to_end_did_not_fail(tmp_path, number):
+    job = scorer_of(tmp_path)._job(candidate(), 0, None)
+    assert job_runners._ended_silently(job, -number).status == "stopped"
 
 
 def test_a_folder_in_use_is_waited_for_and_then_named(tmp_path, monkeypatch):
@@ -228,8 +267,6 @@ def test_no_slurm_in_reach(tmp_path, monkeypatch):
 
 
 def test_each_of_several_gpus_gets_its_trainings(monkeypatch):
-    from x3d_det.runs import job_runners
-
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(job_runners, "_num_gpus", lambda: 2)
     given = [place["CUDA_VISIBLE_DEVICES"] for place in job_runners._places(3)]
@@ -287,6 +324,21 @@ def test_halving_settles_a_step_as_a_whole(tmp_path):
     rest = by_axis(scorer_of(tmp_path, halving=HALVING)(STEP[1:3]))
     assert rest == {axis: found[axis] for axis in ("bottleneck", "depth")}
     assert len(fake_trainer.calls(tmp_path)) == num_calls
+
+
+def test_a_step_is_halved_anew_under_other_settings(tmp_path):
+    list(scorer_of(tmp_path, halving=HALVING)(STEP))
+    other = HalvingConfig(rungs=(1,), keep=0.75)
+    found = by_axis(scorer_of(tmp_path, halving=other)(STEP))
+    assert [axis for axis, one in found.items() if isinstance(one, Stopped)] == ["width"]
+    assert found == by_axis(scorer_of(tmp_path / "fresh", halving=other)(STEP))
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"a": {"kind": "Won"}}'])
+def test_a_damaged_file_of_a_halving_is_named(tmp_path, text):
+    (tmp_path / "halving_step01.json").write_text(text)
+    with pytest.raises(X3DDetError, match=r"halving_step01.json is no file of a halving"):
+        list(scorer_of(tmp_path, halving=HALVING)(STEP))
 
 
 def test_halving_goes_on_without_the_failed_one_and_checks_the_winner(tmp_path, monkeypatch):

@@ -182,7 +182,10 @@ def test_a_search_is_gone_on_with_on_purpose_alone_and_under_its_settings(tmp_pa
     [
         ({"budget": 1.0e6}, r"budget is 1e\+06 multiply-adds, but the start .* 6.45005e\+06"),
         ({"budget": 1.0e15}, r"budget is 1e\+15 .* the limits allow no more than"),
-        ({"axes": ["spatal"]}, "'spatal' is no axis; did you mean spatial?"),
+        (
+            {"axes": ["spatal"]},
+            r"'spatal' is no axis; there are fast, .*bottleneck; did you mean spatial\?$",
+        ),
         ({"start": {**START, "crop_px": 136}}, "the start's crop_px is 136, more than .* = 128"),
         (
             {"start": {**START, "num_frames": 20, "sampling_stride": 3}},
@@ -215,6 +218,17 @@ def test_data_without_validation_is_refused(tmp_path, dataset, val, message):
         run_expansion(config, tmp_path / "out", resume=False)
 
 
+def test_validation_that_is_a_copy_of_the_training_list_is_refused(tmp_path, dataset):
+    config = search_of(tmp_path, dataset)
+    (dataset / "copy").symlink_to(dataset / "train", target_is_directory=True)
+    settings = {**config.experiment.settings}
+    settings["dataset"] = {**settings["dataset"], "val": {"list": "copy"}}
+    experiment = config.experiment.model_copy(update={"settings": settings})
+    config = config.model_copy(update={"experiment": experiment})
+    with pytest.raises(DataError, match=r"val.list = copy holds nothing but videos that it trains"):
+        run_expansion(config, tmp_path / "out", resume=False)
+
+
 def test_limits_come_from_the_videos(tmp_path, dataset):
     config = search_of(tmp_path, dataset, limits={"one_frame_seconds": 0.3}, budget=1e15)
     # 9, 12 and 15 frames at 30 a second; 48 pixels high: too small for the start
@@ -243,13 +257,13 @@ def test_latency_is_measured_and_grows_with_the_model():
     assert cost.settings["device"] == "cpu, 1 threads"
 
 
-@pytest.mark.parametrize("kind", ["kinetics", "ava"])
-def test_the_configs_that_come_with_the_project(kind):
-    config = load_config(f"expand_{kind}_mini.yaml", (), ExpansionConfig)
+@pytest.mark.parametrize("name", ["kinetics_mini", "ava_mini", "kinetics400"])
+def test_the_configs_that_come_with_the_project(name):
+    config = load_config(f"expand_{name}.yaml", (), ExpansionConfig)
     experiment = SearchedExperiment(config.experiment, num_threads=config.num_threads)
     start = Factors(**config.start.model_dump())
     made = experiment.config_of(start, is_candidate=True)
-    assert isinstance(made, KineticsConfig if kind == "kinetics" else ExperimentConfig)
+    assert isinstance(made, ExperimentConfig if name == "ava_mini" else KineticsConfig)
     cost = counted_cost(aspect_ratio=config.cost.aspect_ratio, num_classes=20)
     assert config.budget > 4 * cost(start), "several steps"
 

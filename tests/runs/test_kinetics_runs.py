@@ -1,6 +1,7 @@
 """Whole trainings on clips with one label: exact resumes, the files left, what is refused."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,22 @@ def _lines(folder: Path) -> list[dict]:
 
 def test_a_killed_run_ends_in_the_same_bits(clips, tmp_path, monkeypatch):
     _compare_whole_and_cut(config_of(clips, *EVERYTHING), tmp_path, monkeypatch)
+
+
+def test_precise_batch_norm_sees_no_clip_of_the_short_cycle(clips, tmp_path, monkeypatch):
+    seen = []
+
+    def note(model, batches, forward, **options):
+        seen.extend(
+            (tuple(batch.clips_BCTHW.shape), model.backbone.stem.norm.num_splits)
+            for batch in batches
+        )
+
+    loop = import_module("x3d_det.engine.train")  # the package has a function of this name
+    monkeypatch.setattr(loop, "recompute_batch_norms", note)
+    train_on_kinetics(config_of(clips, *EVERYTHING), tmp_path, resume=False)
+    # two crops of one video at the whole 64 px; in training 8, 4 and 2 clips of 32, 45 and 64
+    assert set(seen) == {((2, 3, 2, 64, 64), 1)}
 
 
 @pytest.mark.slow

@@ -11,7 +11,8 @@ from x3d_det.config import load_config
 from x3d_det.engine import World
 from x3d_det.errors import ConfigError
 from x3d_det.io.weights import save_model
-from x3d_det.runs.ava import _export_metadata, score_on_ava
+from x3d_det.runs.ava_evaluation import score_on_ava
+from x3d_det.runs.detector_file import export_metadata
 from x3d_det.runs.threshold_sweep import (
     ThresholdResult,
     ThresholdSweep,
@@ -71,7 +72,7 @@ def _one_thread():
 def swept(root):
     """The config, and what a sweep of its model found and wrote."""
     config = _config(root, 0.8, "evaluation.weight_by_person_score=true")
-    metadata = _export_metadata(config, build_classes(config))
+    metadata = export_metadata(config, build_classes(config))
     save_model(root / "model.safetensors", build_model(config).state_dict(), metadata)
     sweep, files = sweep_checkpoint(config, root / "model.safetensors", THRESHOLDS, root)
     return sweep, files

@@ -22,7 +22,7 @@ from x3d_det.data import EvalTransform, View, all_views
 from x3d_det.engine import World
 from x3d_det.engine.infer import KeyframeScores, mean_over_views, score_dataset, weighted_by_person
 from x3d_det.errors import ConfigError
-from x3d_det.runs.ava import score_on_ava
+from x3d_det.runs.ava_evaluation import score_on_ava
 
 LEFT, MIDDLE, RIGHT = "0.125,0.25,0.375,0.75", "0.25,0.0,0.75,1.0", "0.5,0.25,0.875,1.0"
 ROWS = f"v,0.5,{LEFT},1\nv,1,{LEFT},1\nv,1,{MIDDLE},2\nv,2,{RIGHT},2\n"

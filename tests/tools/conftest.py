@@ -1,12 +1,17 @@
-"""A tiny generated AVA, and the tools run as a user runs them."""
+"""A tiny generated AVA, and the tools run in this process or as a user runs them."""
 
+import logging
 import os
+import runpy
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
+import torch
 from detector_files import write_detector_weights
 
 from x3d_det.synthetic import generate_ava_mini
@@ -45,8 +50,41 @@ def settings(tiny_ava: Path) -> list[str]:
     return options
 
 
+@contextmanager
+def _put_back(folder: Path) -> Iterator[None]:
+    """Run a command in a folder, then put back what it changes in its process."""
+    logger = logging.getLogger("x3d_det")
+    log = (logger.handlers, logger.propagate, logger.level)
+    before, threads = Path.cwd(), torch.get_num_threads()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+        torch.set_num_threads(threads)
+        logger.handlers, logger.propagate = log[:2]
+        logger.setLevel(log[2])
+
+
 @pytest.fixture(scope="session")
 def run_tool(repository: Path) -> RunTool:
+    """Run a tool's `main` in this process, as one of its own takes seconds to import torch.
+
+    What `run_command` gives comes back, but a mistake of ours is raised. The slow tests, of
+    the README and of the pages, run every tool by `run_command`.
+    """
+
+    def run(name: str, *options: object) -> subprocess.CompletedProcess[str]:
+        arguments, out, err = [str(option) for option in options], StringIO(), StringIO()
+        with _put_back(repository), redirect_stdout(out), redirect_stderr(err):
+            code = runpy.run_path(f"tools/{name}")["main"](arguments)
+        return subprocess.CompletedProcess([name, *arguments], code, out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_command(repository: Path) -> RunTool:
     """Run `python tools/NAME ...` in the repository; `launcher` may put torchrun before it."""
 
     def run(

@@ -6,8 +6,6 @@ import json
 import pytest
 from small_dataset import append, copy_dataset, make_small_dataset, overrides
 
-pytestmark = pytest.mark.xdist_group("tools")
-
 
 @pytest.fixture(scope="module")
 def pristine_set(tmp_path_factory):
@@ -102,9 +100,3 @@ def test_mistakes_of_the_config_are_the_configs(main, capsys):
     assert main(["--config", "x3d_m_ava", "--set", "dataset.videso=x"]) == 1
     error = capsys.readouterr().err
     assert "dataset.videso is no setting; did you mean dataset.videos?" in error
-
-
-def test_help_is_quick_to_load(run_tool):
-    done = run_tool("check_dataset.py", "--help")
-    assert done.returncode == 0
-    assert "--full-decode" in done.stdout

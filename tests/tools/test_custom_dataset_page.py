@@ -28,7 +28,7 @@ class Page:
 
     repository: Path
     folder: Path
-    run_tool: Callable[..., subprocess.CompletedProcess[str]]
+    run_command: Callable[..., subprocess.CompletedProcess[str]]
     commands: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
 
@@ -59,7 +59,7 @@ class Page:
             done = subprocess.run(command, shell=True, capture_output=True, text=True)
         else:
             _, tool, *options = shlex.split(command)
-            done = self.run_tool(tool.removeprefix("tools/"), *options, *further)
+            done = self.run_command(tool.removeprefix("tools/"), *options, *further)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -98,9 +98,9 @@ def _cvat(
 
 
 @pytest.fixture(scope="module")
-def page(repository, run_tool, tiny_ava, tmp_path_factory) -> Page:
+def page(repository, run_command, tiny_ava, tmp_path_factory) -> Page:
     """Ten clips and their export, where the page has them."""
-    page = Page(repository, tmp_path_factory.mktemp("page"), run_tool)
+    page = Page(repository, tmp_path_factory.mktemp("page"), run_command)
     (page.data / "videos").mkdir(parents=True)
     (page.data / "annotations").mkdir()
     films = sorted((tiny_ava / "videos").iterdir())

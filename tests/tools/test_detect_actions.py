@@ -20,8 +20,6 @@ from video_files import cut_file, make_audio, make_video
 
 from x3d_det.io.weights import save_model
 
-pytestmark = pytest.mark.xdist_group("tools")
-
 FINAL = {"actions.mp4", "detections.csv", "tracks.json", "timeline.png"}
 
 

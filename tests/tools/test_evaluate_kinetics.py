@@ -18,8 +18,6 @@ from x3d_det.config.load import load_config
 from x3d_det.io.video import iterate_frames
 from x3d_det.io.weights import save_model
 
-pytestmark = pytest.mark.xdist_group("tools")
-
 CLASSES = ["run, fast", "sit", "wave"]
 HEIGHT, WIDTH = 64, 96
 # 39 frames at 30 fps are 1.3 s and a clip takes up 0.4 s, so ten clips start every third frame.
@@ -241,9 +239,9 @@ def test_bad_input_ends_in_one_line(evaluate, videos, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_two_ranks_write_the_same_bytes(evaluate, run_tool, overrides, checkpoint, tmp_path):
+def test_two_ranks_write_the_same_bytes(evaluate, run_command, overrides, checkpoint, tmp_path):
     assert evaluate("--views", 10, "--output-dir", tmp_path / "one") == 0
-    done = run_tool(
+    done = run_command(
         "evaluate_kinetics.py", "--config", "x3d_xs_kinetics_mini.yaml",
         *[part for setting in overrides for part in ("--set", setting)],
         "--checkpoint", checkpoint, "--views", 10, "--output-dir", tmp_path / "two",

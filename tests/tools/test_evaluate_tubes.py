@@ -162,7 +162,7 @@ def test_configs_are_what_the_tool_prints(repository, name):
 
 
 @pytest.mark.slow
-def test_from_pickle_and_films_to_trained_numbers(run_tool, tmp_path):
+def test_from_pickle_and_films_to_trained_numbers(run_command, tmp_path):
     """The way of docs/tubes.md: prepare, train, evaluate, score the tubes of every frame."""
     videos = [f"swim/{name}" for name in ("a", "b")]
     track = tube(1, *[(4.0 + frame, 8, 24.0 + frame, 40) for frame in range(6)])
@@ -178,7 +178,7 @@ def test_from_pickle_and_films_to_trained_numbers(run_tool, tmp_path):
     (tmp_path / "films").mkdir()
     for video in videos:
         make_video(tmp_path / "films" / f"{video[5:]}.mp4", num_frames=8, fps=30)
-    done = run_tool(
+    done = run_command(
         "prepare_tubes.py", gt, "--dataset", "jhmdb21", "--videos", tmp_path / "films",
         "--output-dir", tmp_path / "set",
     )  # fmt: skip
@@ -187,14 +187,14 @@ def test_from_pickle_and_films_to_trained_numbers(run_tool, tmp_path):
     options = ["--config", "x3d_xs_ava_mini.yaml"]
     for setting in [*settings, *_SMALL]:
         options += ["--set", setting]
-    done = run_tool("train_ava.py", *options, "--output-dir", tmp_path / "run")
+    done = run_command("train_ava.py", *options, "--output-dir", tmp_path / "run")
     assert done.returncode == 0, done.stderr
-    done = run_tool(
+    done = run_command(
         "evaluate_ava.py", *options, "--checkpoint", tmp_path / "run/model.safetensors",
         "--output-dir", tmp_path / "ava",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    done = run_tool(
+    done = run_command(
         "evaluate_tubes.py", "--annotations", gt, "--rules", "jhmdb", "--detections",
         tmp_path / "ava/detections.csv", "--output-dir", tmp_path / "tubes",
     )  # fmt: skip

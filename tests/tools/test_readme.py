@@ -11,8 +11,6 @@ import pytest
 from ava_mirror import make_mirror
 from detector_files import DETECTOR
 
-pytestmark = pytest.mark.xdist_group("tools")
-
 
 def _commands(repository: Path) -> list[str]:
     """Return the README's indented command lines without their comments."""
@@ -108,10 +106,10 @@ def test_the_users_command_says_what_is_missing(repository, run_tool, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_same_model_trains_on_the_generated_ava(repository, run_tool, tiny_ava, tmp_path):
+def test_the_same_model_trains_on_the_generated_ava(repository, run_command, tiny_ava, tmp_path):
     start = "python tools/train_ava.py --config x3d_m_ava.yaml --set dataset="
     dataset, *options = _options(repository, start)
-    done = run_tool(
+    done = run_command(
         "train_ava.py",
         *("--config", "x3d_m_ava.yaml", "--set", f"dataset={dataset}", *options),
         *("--set", f"dataset.root={tiny_ava}", "--set", "train.epochs=1"),
@@ -132,16 +130,16 @@ def test_the_data_set_is_made_by_its_command(run_tool, tmp_path):
 
 @pytest.mark.slow
 def test_models_are_scored_and_annotations_drawn(
-    repository, run_tool, settings, trained, tiny_ava, tmp_path
+    repository, run_command, settings, trained, tiny_ava, tmp_path
 ):
     assert _options(repository, "python tools/evaluate_ava.py --config")[1] == "--checkpoint"
-    scored = run_tool(
+    scored = run_command(
         *("evaluate_ava.py", *settings, "--checkpoint", trained / "model.safetensors"),
         *("--output-dir", tmp_path / "scored"),
     )
     assert scored.returncode == 0, scored.stderr
     options = _options(repository, "python tools/visualize_ava.py")
-    drawn = run_tool(
+    drawn = run_command(
         *("visualize_ava.py", *options, "--set", f"dataset.root={tiny_ava}"),
         *("--output-dir", tmp_path / "drawn"),
     )
@@ -182,11 +180,11 @@ def test_a_data_set_is_checked(repository, run_tool, tiny_ava, tmp_path):
 
 @pytest.mark.slow
 def test_persons_are_found_and_their_boxes_scored_and_converted(
-    repository, run_tool, tiny_ava, detector_weights, tmp_path
+    repository, run_command, tiny_ava, detector_weights, tmp_path
 ):
     assert _options(repository, "python tools/detect_persons.py") == ["clip.mp4"]
     film = next((tiny_ava / "videos").iterdir())
-    found = run_tool(
+    found = run_command(
         *("detect_persons.py", film, "--detector", "torchvision", "--model", DETECTOR),
         *("--weights", detector_weights, "--short-side", 64, "--interval", 4),
         *("--output-dir", tmp_path / "persons"),
@@ -200,7 +198,7 @@ def test_persons_are_found_and_their_boxes_scored_and_converted(
         "ava_val_v2.2.csv": tiny_ava / "annotations" / "ava_mini_val.csv",
         "person_boxes.csv": boxes,
     }
-    scored = run_tool(
+    scored = run_command(
         *("evaluate_persons.py", *[places.get(option, option) for option in options]),
         *("--output-dir", tmp_path / "scored"),
     )
@@ -212,6 +210,6 @@ def test_persons_are_found_and_their_boxes_scored_and_converted(
         "boxes.csv",
     ]
     for source, target in ((boxes, tmp_path / "a.pkl"), (tmp_path / "a.pkl", tmp_path / "b.csv")):
-        turned = run_tool("convert_annotations.py", source, target)
+        turned = run_command("convert_annotations.py", source, target)
         assert turned.returncode == 0, turned.stderr
     assert (tmp_path / "b.csv").read_bytes().count(b"\n") == boxes.read_bytes().count(b"\n")

@@ -11,7 +11,7 @@ from x3d_det.checkpoints import export_state, read_checkpoint
 from x3d_det.models import X3D, X3D_SPECS, X3DClassifier
 from x3d_det.zoo import ZOO
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tools")]
+pytestmark = pytest.mark.slow
 
 NAME = "x3d_m_kinetics400"
 
@@ -37,26 +37,26 @@ def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def clips(run_tool, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clips(run_command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kinetics") / "mini"
     small = ("--train-clips", 2, "--val-clips", 1, "--classes", "walk", "bend", "--workers", 1)
-    done = run_tool("make_kinetics_mini.py", *small, "--output-dir", folder)
+    done = run_command("make_kinetics_mini.py", *small, "--output-dir", folder)
     assert done.returncode == 0, done.stderr
     return folder
 
 
 def test_published_weights_come_and_start_a_training(
-    repository, run_tool, mirror, tiny_ava, tmp_path, monkeypatch
+    repository, run_command, mirror, tiny_ava, tmp_path, monkeypatch
 ):
     assert _options(repository, "download_weights.py") == [NAME]
-    fetched = run_tool(
+    fetched = run_command(
         *("download_weights.py", NAME, "--mirror", mirror, "--output-dir", tmp_path / "weights")
     )
     assert fetched.returncode == 0, fetched.stderr
 
     monkeypatch.setitem(os.environ, "X3D_DET_WEIGHTS", str(tmp_path / "cache"))
     monkeypatch.setitem(os.environ, "X3D_DET_WEIGHTS_MIRROR", str(mirror))
-    done = run_tool(
+    done = run_command(
         *("train_ava.py", "--config", "x3d_m_ava.yaml", "--set", f"pretrained={NAME}"),
         *("--set", "dataset=ava_mini", "--set", f"dataset.root={tiny_ava}"),
         *("--set", "train.batch_size=2", "--set", "train.epochs=1", "--set", "clip.num_frames=2"),
@@ -68,16 +68,16 @@ def test_published_weights_come_and_start_a_training(
     assert "other classes, 400 in the file and 80 in the model" in done.stderr
 
 
-def test_foreign_weights_are_converted(repository, run_tool, mirror, tmp_path):
+def test_foreign_weights_are_converted(repository, run_command, mirror, tmp_path):
     assert _options(repository, "convert_checkpoint.py") == ["x3d_m.pyth", "x3d_m.safetensors"]
     target = tmp_path / "x3d_m.safetensors"
-    done = run_tool("convert_checkpoint.py", mirror / "pyslowfast" / "x3d_m.pyth", target)
+    done = run_command("convert_checkpoint.py", mirror / "pyslowfast" / "x3d_m.pyth", target)
     assert done.returncode == 0, done.stderr
     assert "not matched: 0" in done.stdout
     assert read_checkpoint(target).spec_hint.members
 
 
-def test_the_generated_kinetics_is_trained_on_and_scored(repository, run_tool, clips, tmp_path):
+def test_the_generated_kinetics_is_trained_on_and_scored(repository, run_command, clips, tmp_path):
     assert _options(repository, "make_kinetics_mini.py") == []
     config = _options(repository, "train_kinetics.py")
     small = []
@@ -88,22 +88,24 @@ def test_the_generated_kinetics_is_trained_on_and_scored(repository, run_tool, c
         f"dataset.root={clips}",
     ):
         small += ["--set", setting]
-    trained = run_tool("train_kinetics.py", *config, *small, "--output-dir", tmp_path / "run")
+    trained = run_command("train_kinetics.py", *config, *small, "--output-dir", tmp_path / "run")
     assert trained.returncode == 0, trained.stderr
 
     options = _options(repository, "evaluate_kinetics.py")
     place = options.index("--checkpoint") + 1
     assert options[place] == "outputs/x3d_xs_kinetics_mini/model.safetensors"
     options[place] = str(tmp_path / "run" / "model.safetensors")
-    scored = run_tool("evaluate_kinetics.py", *options, *small, "--output-dir", tmp_path / "scored")
+    scored = run_command(
+        "evaluate_kinetics.py", *options, *small, "--output-dir", tmp_path / "scored"
+    )
     assert scored.returncode == 0, scored.stderr
     assert "30 views" in scored.stdout + scored.stderr
     assert (tmp_path / "scored" / "confusion.png").exists()
 
 
-def test_a_profile_is_made(repository, run_tool, tmp_path):
+def test_a_profile_is_made(repository, run_command, tmp_path):
     assert _options(repository, "profile_x3d.py") == []
-    done = run_tool(
+    done = run_command(
         *("profile_x3d.py", "--models", "xs", "--kinds", "classifier", "--sizes", "32x32"),
         *("--seconds", 0.1, "--output-dir", tmp_path),
     )

@@ -13,8 +13,6 @@ from action_checkpoints import save_action_checkpoint
 from x3d_det.io.video_writer import VideoWriter
 from x3d_det.io.weights import load_model, save_model
 
-pytestmark = pytest.mark.xdist_group("tools")
-
 BOXES = "".join(
     f"clip,{second},{x1},0.1,{x1 + 0.3},0.9,,0.9\n" for second in (1, 2) for x1 in (0.1, 0.6)
 )
@@ -42,7 +40,7 @@ def test_the_example_gives_what_it_shows(repository: Path, tmp_path: Path, monke
 
 
 @pytest.mark.slow
-def test_the_demos_model_draws_a_video(repository, run_tool, trained, tiny_ava, tmp_path):
+def test_the_demos_model_draws_a_video(repository, run_command, trained, tiny_ava, tmp_path):
     lines = (repository / "README.md").read_text().splitlines()
     (command,) = [line for line in lines if line.startswith("    python tools/detect_actions.py")]
     options = shlex.split(command)[2:]
@@ -50,7 +48,7 @@ def test_the_demos_model_draws_a_video(repository, run_tool, trained, tiny_ava, 
     film = next((tiny_ava / "videos").iterdir())
     shutil.copy(film, tmp_path / "clip.mp4")
     (tmp_path / "boxes.csv").write_text(BOXES)
-    done = run_tool(
+    done = run_command(
         *("detect_actions.py", tmp_path / "clip.mp4"),
         *("--checkpoint", trained / "model.safetensors", "--boxes", tmp_path / "boxes.csv"),
         *("--output-dir", tmp_path / "out"),

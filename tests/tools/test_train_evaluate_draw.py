@@ -10,8 +10,6 @@ from safetensors.torch import load_file
 
 from x3d_det.io.weights import load_model
 
-pytestmark = pytest.mark.xdist_group("tools")
-
 
 def test_training_leaves_what_it_names(trained: Path):
     for name in ("model.safetensors", "journal.jsonl", "epochs.jsonl", "curves.png", "config.yaml"):
@@ -71,11 +69,11 @@ def _annotations(settings: list[str]) -> Path:
 
 
 @pytest.mark.slow
-def test_two_processes_score_as_one_in_every_bit(trained, settings, run_tool, tmp_path):
+def test_two_processes_score_as_one_in_every_bit(trained, settings, run_command, tmp_path):
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     results = []
     for name, prefix in (("one", ()), ("two", launcher)):
-        done = run_tool(
+        done = run_command(
             "evaluate_ava.py",
             *settings,
             *("--set", "boxes.evaluate=detected", "--set", "evaluation.batch_size=2"),
@@ -90,9 +88,9 @@ def test_two_processes_score_as_one_in_every_bit(trained, settings, run_tool, tm
 
 
 @pytest.mark.slow
-def test_two_processes_train(settings, run_tool, tmp_path):
+def test_two_processes_train(settings, run_command, tmp_path):
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-    done = run_tool(
+    done = run_command(
         "train_ava.py",
         *settings,
         *("--set", "train.epochs=1", "--output-dir", tmp_path / "run"),
@@ -103,7 +101,7 @@ def test_two_processes_train(settings, run_tool, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_that_was_stopped_ends_in_the_same_weights(trained, settings, run_tool, tmp_path):
+def test_a_run_that_was_stopped_ends_in_the_same_weights(trained, settings, run_command, tmp_path):
     """Steps 1 to 4 come from a checkpoint; the rest, decoding included, is done anew."""
     folder = tmp_path / "resumed"
     folder.mkdir()
@@ -111,7 +109,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_weights(trained, settings, run_
     for name in ("journal.jsonl", "epochs.jsonl"):
         (folder / name).write_bytes((trained / name).read_bytes())
     (folder / checkpoints[0].name).write_bytes(checkpoints[0].read_bytes())
-    done = run_tool("train_ava.py", *settings, "--resume", "--output-dir", folder)
+    done = run_command("train_ava.py", *settings, "--resume", "--output-dir", folder)
     assert done.returncode == 0, done.stderr
     before, after = (load_file(place / "model.safetensors") for place in (trained, folder))
     assert before.keys() == after.keys()
@@ -121,7 +119,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_weights(trained, settings, run_
 
 
 @pytest.mark.slow
-def test_real_clips_go_through_the_whole_path(trained, settings, run_tool, shared_dir, tmp_path):
+def test_real_clips_go_through_the_whole_path(trained, settings, run_command, shared_dir, tmp_path):
     """Boxes from a csv, scores of the model, a drawn video: on a film scene and a short sign."""
     root = tmp_path / "clips"
     (root / "annotations").mkdir(parents=True)
@@ -142,13 +140,13 @@ def test_real_clips_go_through_the_whole_path(trained, settings, run_tool, share
     ):
         options += ["--set", setting]
     checkpoint = trained / "model.safetensors"
-    scored = run_tool(
+    scored = run_command(
         "evaluate_ava.py", *options, "--checkpoint", checkpoint, "--output-dir", tmp_path / "scored"
     )
     assert scored.returncode == 0, scored.stderr
     rows = pd.read_csv(tmp_path / "scored" / "detections.csv", header=None)
     assert len(rows) == 24 * 17, "12 keyframes, two boxes, 17 actions"
-    drawn = run_tool(
+    drawn = run_command(
         "visualize_ava.py",
         *options,
         *("--detections", tmp_path / "scored" / "detections.csv", "--score-threshold", "0.01"),
@@ -159,9 +157,9 @@ def test_real_clips_go_through_the_whole_path(trained, settings, run_tool, share
 
 
 @pytest.mark.slow
-def test_views_and_thresholds_are_options_of_the_command(trained, settings, run_tool, tmp_path):
+def test_views_and_thresholds_are_options_of_the_command(trained, settings, run_command, tmp_path):
     command = ("evaluate_ava.py", *settings, "--checkpoint", trained / "model.safetensors")
-    viewed = run_tool(
+    viewed = run_command(
         *command,
         *("--set", "evaluation.flip=true", "--set", "evaluation.short_sides=[64, 96]"),
         *("--output-dir", tmp_path / "viewed"),
@@ -169,7 +167,7 @@ def test_views_and_thresholds_are_options_of_the_command(trained, settings, run_
     assert viewed.returncode == 0, viewed.stderr
     assert "view 4 of 4: 96 px, mirrored" in viewed.stderr
     assert (tmp_path / "viewed" / "report.html").stat().st_size > 50_000  # pictures inside
-    swept = run_tool(
+    swept = run_command(
         *command,
         *("--set", "boxes.evaluate=detected", "--sweep-thresholds", "0.3,1"),
         *("--output-dir", tmp_path / "swept"),
@@ -179,6 +177,8 @@ def test_views_and_thresholds_are_options_of_the_command(trained, settings, run_
     assert [row["threshold"] for row in sweep["thresholds"]] == [0.3, 1.0]
     assert sweep["thresholds"][0]["num_boxes"] > 0
     assert sweep["thresholds"][1]["num_boxes"] == 0  # no detector is ever that sure
-    refused = run_tool(*command, "--sweep-thresholds", "0.3,high", "--output-dir", tmp_path / "no")
+    refused = run_command(
+        *command, "--sweep-thresholds", "0.3,high", "--output-dir", tmp_path / "no"
+    )
     assert refused.returncode == 2
     assert "'0.3,high': write person scores as" in refused.stderr

@@ -13,8 +13,6 @@ from class_folders import make_class_folders, small_settings
 
 from x3d_det.io.weights import load_model
 
-pytestmark = pytest.mark.xdist_group("tools")
-
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -66,9 +64,9 @@ def test_the_resolved_config_is_printed(capsys):
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_a_step_ends_in_the_same_bits(clips, run_tool, repository, tmp_path):
+def test_a_run_killed_at_a_step_ends_in_the_same_bits(clips, run_command, repository, tmp_path):
     settings = ("train.epochs=6", "train.mixup_alpha=0.3")
-    whole = run_tool("train_kinetics.py", *_options(clips, tmp_path / "whole", *settings))
+    whole = run_command("train_kinetics.py", *_options(clips, tmp_path / "whole", *settings))
     assert whole.returncode == 0, whole.stderr
     options = _options(clips, tmp_path / "cut", *settings)
     command = [sys.executable, "tools/train_kinetics.py", *options]
@@ -77,7 +75,7 @@ def test_a_run_killed_at_a_step_ends_in_the_same_bits(clips, run_tool, repositor
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL, "killed in the middle"
-    again = run_tool("train_kinetics.py", *options, "--resume")
+    again = run_command("train_kinetics.py", *options, "--resume")
     assert again.returncode == 0, again.stderr
     first, _ = load_model(tmp_path / "whole" / "model.safetensors")
     second, _ = load_model(tmp_path / "cut" / "model.safetensors")
@@ -85,14 +83,14 @@ def test_a_run_killed_at_a_step_ends_in_the_same_bits(clips, run_tool, repositor
 
 
 @pytest.mark.slow
-def test_two_processes_learn_as_one(clips, run_tool, tmp_path):
+def test_two_processes_learn_as_one(clips, run_command, tmp_path):
     """Each clip's gradient has the same share; statistics of BatchNorm are each rank's own."""
     settings = ("train.freeze_bn=true", "model.dropout=0.0", "train.epochs=1")
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     losses = []
     for name, prefix in (("one", ()), ("two", launcher)):
         options = _options(clips, tmp_path / name, *settings)
-        done = run_tool("train_kinetics.py", *options, launcher=prefix)
+        done = run_command("train_kinetics.py", *options, launcher=prefix)
         assert done.returncode == 0, done.stderr
         lines = (tmp_path / name / "journal.jsonl").read_text().splitlines()
         losses.append([json.loads(line)["loss"] for line in lines])
@@ -100,11 +98,11 @@ def test_two_processes_learn_as_one(clips, run_tool, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_it_learnt_is_handed_to_ava(clips, run_tool, settings, tmp_path):
+def test_what_it_learnt_is_handed_to_ava(clips, run_command, settings, tmp_path):
     kinetics = ("model.depth_factor=0.5", "train.epochs=1")  # the network of the tiny AVA
-    done = run_tool("train_kinetics.py", *_options(clips, tmp_path / "kinetics", *kinetics))
+    done = run_command("train_kinetics.py", *_options(clips, tmp_path / "kinetics", *kinetics))
     assert done.returncode == 0, done.stderr
-    done = run_tool(
+    done = run_command(
         "train_ava.py",
         *settings,
         *("--set", f"pretrained={tmp_path / 'kinetics' / 'model.safetensors'}"),

@@ -14,7 +14,7 @@ from action_checkpoints import ACTIONS, OVERRIDES, BrightPersons, save_action_ch
 from small_dataset import make_small_dataset, overrides
 from video_files import make_video
 
-from x3d_det import ActionDetector
+from x3d_det import ActionDetector, Request
 from x3d_det.errors import CheckpointError, ConfigError, DataError, VideoError, X3DDetError
 from x3d_det.io.weights import load_model, save_model
 from x3d_det.persons import PersonDetectorOptions
@@ -46,7 +46,7 @@ def scores_of(keyframe: KeyframeActions) -> np.ndarray:
 def test_scores_are_those_of_the_evaluation(tmp_path, labels):
     """The same boxes through `evaluate_ava`'s own path, bit for bit."""
     from x3d_det.config.load import load_config
-    from x3d_det.runs.ava import load_for_scoring, score_boxes
+    from x3d_det.runs.ava_evaluation import load_for_scoring, score_boxes
 
     root = tmp_path / "data"
     make_small_dataset(root)
@@ -75,7 +75,7 @@ def test_scores_are_those_of_the_evaluation(tmp_path, labels):
 
     detector = ActionDetector.load(checkpoint, device="cpu")
     boxes = read_given_boxes(root / "person_boxes_val.csv", video_id="-v1", video_start_seconds=900)
-    found = list(detector.detect(root / "videos" / "-v1.mp4", boxes=boxes))
+    found = list(detector.detect(root / "videos" / "-v1.mp4", Request(boxes=boxes)))
     assert {k.seconds for k in found} == set(expected) == {2.0, 3.0, 4.0, 5.0, 6.0, 7.0}
     for keyframe in found:
         item = expected[keyframe.seconds]
@@ -116,28 +116,28 @@ def test_boxes_found_and_boxes_given_have_the_same_result(film, detector, tmp_pa
     rows = [("film", k.seconds, *p.box_norm, "", p.person_score) for k in found for p in k.persons]
     csv = tmp_path / "boxes.csv"
     pd.DataFrame(rows).to_csv(csv, header=False, index=False)
-    given = list(detector.detect(film, boxes=csv))
+    given = list(detector.detect(film, Request(boxes=csv)))
     assert [k.persons for k in given] == [k.persons for k in found]
     table = pd.DataFrame(rows, columns=["video_id", "timestamp", *"abcd", "label", "score"])
     table = table.rename(columns=dict(zip("abcd", ["x1", "y1", "x2", "y2"], strict=True)))
-    assert list(detector.detect(film, boxes=table)) == given
-    assert list(detector.detect(film, boxes=boxes_by_second(table))) == given
+    assert list(detector.detect(film, Request(boxes=table))) == given
+    assert list(detector.detect(film, Request(boxes=boxes_by_second(table)))) == given
 
 
 def test_the_seconds_of_given_boxes_are_the_keyframes(film, detector):
     boxes = {0.5: ONE_BOX, 2.25: np.repeat(ONE_BOX, 2, axis=0), 1.0: np.zeros((0, 5))}
-    run = detector.detect(film, boxes=boxes)
+    run = detector.detect(film, Request(boxes=boxes))
     assert [(k.seconds, len(k.persons)) for k in run] == [(0.5, 1), (1.0, 0), (2.25, 2)]
-    part = detector.detect(film, boxes=boxes, start_seconds=0.75, end_seconds=2.0)
+    part = detector.detect(film, Request(boxes=boxes, start_seconds=0.75, end_seconds=2.0))
     assert [k.seconds for k in part] == [1.0]
 
 
 def test_seconds_behind_the_video_are_noted(film, detector):
-    run = detector.detect(film, boxes={1.0: ONE_BOX, 3.5: ONE_BOX, 9.0: ONE_BOX})
+    run = detector.detect(film, Request(boxes={1.0: ONE_BOX, 3.5: ONE_BOX, 9.0: ONE_BOX}))
     assert [k.seconds for k in run] == [1.0]
     assert "2 of the 3 seconds with boxes lie after its end, second 3.5 first" in run.notes[0]
     with pytest.raises(VideoError, match=r"second 900 first.* Check the second at which"):
-        list(detector.detect(film, boxes={900.0: ONE_BOX, 901.0: ONE_BOX}))
+        list(detector.detect(film, Request(boxes={900.0: ONE_BOX, 901.0: ONE_BOX})))
 
 
 def test_a_detector_survives_a_pickle(film, detector):
@@ -180,7 +180,7 @@ def test_threads_may_share_a_detector(film, detector):
 
 def test_two_runs_of_one_thread_do_not_mix(film, detector):
     first = detector.detect(film, tracker=None)
-    second = detector.detect(film, start_seconds=1.0, tracker=None)
+    second = detector.detect(film, Request(start_seconds=1.0), tracker=None)
     pairs = list(zip(first, second, strict=False))
     assert [(a.seconds, b.seconds) for a, b in pairs] == [(0.0, 1.0), (1.0, 2.0)]
     assert pairs[1][0].persons == pairs[0][1].persons
@@ -190,7 +190,7 @@ def test_two_runs_of_one_thread_do_not_mix(film, detector):
 def test_the_person_detector_is_made_when_it_is_needed(film, checkpoint, tmp_path):
     missing = PersonDetectorOptions(weights=tmp_path / "none.pth", backend="torchvision")
     detector = ActionDetector.load(checkpoint, persons=missing, device="cpu")
-    assert len(list(detector.detect(film, boxes={1.0: ONE_BOX}))) == 1
+    assert len(list(detector.detect(film, Request(boxes={1.0: ONE_BOX})))) == 1
     assert detector.settings(boxes_given=True)["persons"] is None
     with pytest.raises(X3DDetError, match=r"none\.pth"):
         list(detector.detect(film))
@@ -234,7 +234,10 @@ def test_a_checkpoint_without_output_ids_has_an_output_for_each_id(tmp_path, che
     save_model(path, state, metadata)
     boxes = {1.0: ONE_BOX}
     found = [
-        [scores_of(k) for k in ActionDetector.load(p, device="cpu").detect(film, boxes=boxes)]
+        [
+            scores_of(k)
+            for k in ActionDetector.load(p, device="cpu").detect(film, Request(boxes=boxes))
+        ]
         for p in (path, checkpoint)
     ]
     np.testing.assert_array_equal(found[0], found[1])
@@ -269,7 +272,7 @@ def test_loading_checks_its_options(checkpoint, options, found):
 )
 def test_asking_checks_its_options(film, detector, options, found):
     with pytest.raises(ConfigError, match=found):
-        detector.detect(film, **options)
+        detector.detect(film, Request(**options))
 
 
 @pytest.mark.parametrize(
@@ -285,16 +288,16 @@ def test_asking_checks_its_options(film, detector, options, found):
 )
 def test_given_boxes_are_checked(film, detector, boxes, found):
     with pytest.raises(DataError, match=found):
-        detector.detect(film, boxes=boxes)
+        detector.detect(film, Request(boxes=boxes))
 
 
 def test_boxes_of_another_video_are_named(film, detector, tmp_path):
     csv = tmp_path / "boxes.csv"
     csv.write_text("other,1,0.1,0.2,0.6,0.9,,0.9\n")
     with pytest.raises(DataError, match="no boxes of video film, but of other"):
-        detector.detect(film, boxes=csv)
+        detector.detect(film, Request(boxes=csv))
     with pytest.raises(ConfigError, match="chosen by the name of the video's file"):
-        detector.detect([np.zeros((48, 64, 3), np.uint8)], fps=30, boxes=csv)
+        detector.detect([np.zeros((48, 64, 3), np.uint8)], Request(fps=30, boxes=csv))
 
 
 @pytest.mark.parametrize(("video", "found"), [(True, "video is True"), (None, "video is None")])
@@ -302,7 +305,7 @@ def test_what_is_no_video_is_named(video, found, detector):
     with pytest.raises(ConfigError, match=found):
         detector.detect(video)
     with pytest.raises(ConfigError, match="arrays of frames are iterable"):
-        detector.detect(object(), fps=3)
+        detector.detect(object(), Request(fps=3))
     with pytest.raises(ConfigError, match="fps is None; for arrays of frames it must be given"):
         detector.detect([np.zeros((48, 64, 3), np.uint8)])
 

@@ -15,7 +15,7 @@ from action_checkpoints import BrightPersons, BrokenPersons, NoPersons
 from http_server import serving
 from video_files import cut_file, frame_number, make_video, numbered_frame
 
-from x3d_det import ActionDetector
+from x3d_det import ActionDetector, Request
 from x3d_det.data.transforms import EvalTransform
 from x3d_det.errors import DataError, VideoError
 from x3d_det.io.video import iterate_frames, read_frames_at
@@ -23,7 +23,6 @@ from x3d_det.tracking import IouLinker
 from x3d_det.video_detection import KeyframeActions, PipelineOptions, ShownFrame
 from x3d_det.video_detection.frames import FileSource
 from x3d_det.video_detection.live import LiveSource
-from x3d_det.video_detection.request import Request
 from x3d_det.video_detection.trained import TrainedDetector
 
 
@@ -53,7 +52,7 @@ def clips_seen(monkeypatch, detector, path: Path) -> tuple[list[torch.Tensor], l
         return clips[-1]
 
     monkeypatch.setattr(TrainedDetector, "_normalised", record)
-    return clips, list(detector.detect(path, end_seconds=3.0))
+    return clips, list(detector.detect(path, Request(end_seconds=3.0)))
 
 
 def variable_rate(path: Path) -> Path:
@@ -90,7 +89,7 @@ def test_clips_have_the_pixels_of_the_evaluation(kind, shared_dir, tmp_path, mon
 
 def test_every_frame_is_decoded_once(shared_dir, detector):
     # keyframes so near that each frame is in six clips
-    run = detector.detect(shared_dir / "clips" / "asl_eat.mkv", interval_seconds=0.1)
+    run = detector.detect(shared_dir / "clips" / "asl_eat.mkv", Request(interval_seconds=0.1))
     assert len(list(run)) == 16
     assert run.num_decoded == run.progress.num_frames == 47
     assert (run.notes, run.damage) == ((), None)
@@ -100,7 +99,9 @@ def test_queues_chunks_and_decoder_threads_change_nothing(shared_dir, checkpoint
     path = shared_dir / "clips" / "asl_eat.mkv"
     detector = ActionDetector.load(checkpoint, persons=BrightPersons(), device="cpu")
     results = [
-        list(detector.detect(path, interval_seconds=0.3, options=PipelineOptions(**options)))
+        list(
+            detector.detect(path, Request(interval_seconds=0.3, options=PipelineOptions(**options)))
+        )
         for options in (
             {},
             {"queue_keyframes": 5, "decode_threads": 2, "hold_seconds": 0.0},
@@ -108,7 +109,9 @@ def test_queues_chunks_and_decoder_threads_change_nothing(shared_dir, checkpoint
     ]
     assert results[0] == results[1]
     by_three = list(
-        detector.detect(path, interval_seconds=0.3, options=PipelineOptions(clips_per_batch=3))
+        detector.detect(
+            path, Request(interval_seconds=0.3, options=PipelineOptions(clips_per_batch=3))
+        )
     )
     scores = [[a.score for p in k.persons for a in p.actions] for k in results[0]]
     others = [[a.score for p in k.persons for a in p.actions] for k in by_three]
@@ -118,8 +121,8 @@ def test_queues_chunks_and_decoder_threads_change_nothing(shared_dir, checkpoint
 
 def test_a_part_has_the_results_of_the_whole(shared_dir, detector):
     path = shared_dir / "clips" / "chaplin.mp4"
-    whole = {k.seconds: k for k in detector.detect(path, end_seconds=4.0)}
-    run = detector.detect(path, start_seconds=1.5, end_seconds=3.5)
+    whole = {k.seconds: k for k in detector.detect(path, Request(end_seconds=4.0))}
+    run = detector.detect(path, Request(start_seconds=1.5, end_seconds=3.5))
     part = list(run)
     assert [k.seconds for k in part] == [2.0, 3.0]
     assert all(k.persons == whole[k.seconds].persons for k in part)
@@ -128,7 +131,7 @@ def test_a_part_has_the_results_of_the_whole(shared_dir, detector):
 
 def test_arrays_give_what_their_file_gives(clip_of_30, detector):
     frames = [frame for _, frame in iterate_frames(clip_of_30)]
-    assert list(detector.detect(iter(frames), fps=30)) == list(detector.detect(clip_of_30))
+    assert list(detector.detect(iter(frames), Request(fps=30))) == list(detector.detect(clip_of_30))
 
 
 def test_a_buffer_that_is_used_again_does_not_change_earlier_frames(detector):
@@ -139,13 +142,15 @@ def test_a_buffer_that_is_used_again_does_not_change_earlier_frames(detector):
             yield buffer
 
     apart = [numbered_frame(number) for number in range(60)]
-    assert list(detector.detect(one_buffer(), fps=30)) == list(detector.detect(apart, fps=30))
+    assert list(detector.detect(one_buffer(), Request(fps=30))) == list(
+        detector.detect(apart, Request(fps=30))
+    )
 
 
 def items(detector, path, **options) -> list[tuple[str, float]]:
     return [
         ("keyframe" if isinstance(item, KeyframeActions) else "frame", round(item.seconds, 3))
-        for item in detector.detect_with_frames(path, **options)
+        for item in detector.detect_with_frames(path, Request(**options))
     ]
 
 
@@ -174,7 +179,7 @@ def test_a_frame_far_from_the_next_keyframe_does_not_wait(clip_of_30, detector):
 def test_frames_carry_picture_and_shot(tmp_path, detector):
     black, white = np.zeros((48, 64, 3), np.uint8), np.full((48, 64, 3), 255, np.uint8)
     film = [*[black] * 40, *[white] * 40]
-    run = detector.detect_with_frames(film, fps=30)
+    run = detector.detect_with_frames(film, Request(fps=30))
     found = list(run)
     frames = [item for item in found if isinstance(item, ShownFrame)]
     assert [frame.shot for frame in frames] == [0] * 40 + [1] * 40
@@ -205,7 +210,7 @@ def test_memory_does_not_grow_with_the_film(detector):
             taken += 1
             yield numbered_frame(number % 256)
 
-    with detector.detect_with_frames(film(), fps=30) as run:
+    with detector.detect_with_frames(film(), Request(fps=30)) as run:
         given = 0
         ahead = []
         for item in itertools.islice(run, 400):
@@ -226,7 +231,9 @@ def test_nobody_there_needs_no_network(clip_of_30, checkpoint):
 
 
 def test_persons_between_keyframes_have_no_actions(clip_of_30, detector):
-    found = list(detector.detect(clip_of_30, person_looks=2, end_seconds=2.0, tracker=None))
+    found = list(
+        detector.detect(clip_of_30, Request(person_looks=2, end_seconds=2.0), tracker=None)
+    )
     assert [(k.seconds, k.has_actions) for k in found] == [
         (0.0, True),
         (0.5, False),
@@ -235,7 +242,7 @@ def test_persons_between_keyframes_have_no_actions(clip_of_30, detector):
     ]
     assert [len(k.persons[0].actions) for k in found] == [3, 0, 3, 0]
     keyframes = [k for k in found if k.has_actions]
-    assert keyframes == list(detector.detect(clip_of_30, end_seconds=2.0, tracker=None))
+    assert keyframes == list(detector.detect(clip_of_30, Request(end_seconds=2.0), tracker=None))
 
 
 def test_known_results_are_taken_and_their_work_is_not_done_again(clip_of_30, detector):
@@ -258,7 +265,7 @@ def test_known_results_are_taken_and_their_work_is_not_done_again(clip_of_30, de
 def test_persons_are_numbered_anew_behind_a_cut(detector):
     black, white = np.zeros((48, 64, 3), np.uint8), np.full((48, 64, 3), 40, np.uint8)
     film = [*[black] * 60, *[white] * 60]
-    found = list(detector.detect(film, fps=30))
+    found = list(detector.detect(film, Request(fps=30)))
     numbers = [[person.track_id for person in keyframe.persons] for keyframe in found]
     assert numbers == [[1, 2], [1, 2], [3, 4], [3, 4]]
 
@@ -295,7 +302,7 @@ def test_an_error_of_the_person_detector_arrives_as_itself_after_what_came_befor
     detector = ActionDetector.load(checkpoint, persons=BrokenPersons(), device="cpu")
     for batch in (1, 4):
         detector._finder._made.num_seen = 0
-        run = detector.detect(clip_of_30, options=PipelineOptions(clips_per_batch=batch))
+        run = detector.detect(clip_of_30, Request(options=PipelineOptions(clips_per_batch=batch)))
         assert [next(run).seconds, next(run).seconds] == [0.0, 1.0]
         with pytest.raises(ZeroDivisionError, match="the third frame"):
             next(run)
@@ -307,7 +314,7 @@ def test_an_error_of_the_frames_arrives_as_itself(detector):
         yield from (numbered_frame(number) for number in range(50))
         raise KeyError("frame 50")
 
-    run = detector.detect(film(), fps=30)
+    run = detector.detect(film(), Request(fps=30))
     with pytest.raises(KeyError, match="frame 50"):
         list(run)
 
@@ -372,12 +379,12 @@ def test_nothing_to_see_is_an_error(tmp_path, detector):
     with pytest.raises(VideoError, match=r"v\.mp4: is empty \(0 bytes\)"):
         detector.detect(path)
     with pytest.raises(VideoError, match="there is none; give at least one array"):
-        detector.detect([], fps=30)
+        detector.detect([], Request(fps=30))
     make_video(path, num_frames=30)
     with pytest.raises(VideoError, match="has no frame from second 100 on"):
-        list(detector.detect(path, start_seconds=100.0))
+        list(detector.detect(path, Request(start_seconds=100.0)))
     with pytest.raises(VideoError, match="64x48 have more than the 100 pixels allowed"):
-        detector.detect(path, options=PipelineOptions(max_pixels=100))
+        detector.detect(path, Request(options=PipelineOptions(max_pixels=100)))
 
 
 @pytest.mark.parametrize(
@@ -392,11 +399,11 @@ def test_nothing_to_see_is_an_error(tmp_path, detector):
 def test_arrays_that_are_no_frames_are_named(frame, found, detector):
     film = [np.zeros((48, 64, 3), np.uint8), frame]
     with pytest.raises(DataError, match=found):
-        list(detector.detect(film, fps=10))
+        list(detector.detect(film, Request(fps=10)))
     with (
         pytest.raises(DataError, match="number 0 is") if "one shape" not in found else nullcontext()
     ):
-        detector.detect(film[1:], fps=10).close()
+        detector.detect(film[1:], Request(fps=10)).close()
 
 
 # cameras and streams
@@ -411,7 +418,7 @@ def stream(tmp_path):
 
 
 def test_a_stream_is_gone_through_like_a_file(stream, detector):
-    run = detector.detect(stream, options=PipelineOptions(live_frames=500))
+    run = detector.detect(stream, Request(options=PipelineOptions(live_frames=500)))
     assert [k.seconds for k in run] == [0.0, 1.0, 2.0, 3.0]
     assert (run.info.is_live, run.num_decoded, run.num_dropped) == (True, 120, 0)
 

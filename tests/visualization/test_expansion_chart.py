@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from matplotlib import image
+from matplotlib.figure import Figure
 
+from x3d_det.visualization import expansion_chart
 from x3d_det.visualization.expansion_chart import ExpansionPoint, draw_expansion, short_number
 
 BLUE = (0x00, 0x72, 0xB2)  # X-Fast
@@ -20,9 +22,9 @@ def _draw(path, points, **options):
 
 
 def _places(picture, colour):
-    """Return (row, column) of the pixels of a colour, without the legend at the upper left."""
+    """Return (row, column) of the pixels of a colour, without the legend above the plot."""
     rows, columns = np.nonzero((picture == colour).all(axis=-1))
-    shown = ~((columns < 260) & (rows < 200))
+    shown = rows > 100
     return rows[shown], columns[shown]
 
 
@@ -57,3 +59,30 @@ def test_a_chosen_point_is_filled_and_a_lost_one_hollow(tmp_path):
 )
 def test_costs_in_short(value, text):
     assert short_number(value) == text
+
+
+def test_names_keep_off_points_and_each_other():
+    """A path that stays level: names right above the points would run into one another."""
+    figure = Figure(figsize=(9, 6), dpi=100)
+    axes = figure.add_axes((0.1, 0.1, 0.8, 0.8))
+    axes.set_xscale("log")
+    path = [_point("bottleneck", 1e6 * 1.2**k, 0.5, "chosen", "X-Bottleneck") for k in range(9)]
+    axes.plot([point.cost for point in path], [50] * len(path))
+    figure.draw_without_rendering()
+    expansion_chart._name_path(axes, path, path)
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == len(path)
+    spots = axes.transData.transform([(point.cost, 50) for point in path])
+    for number, box in enumerate(boxes):
+        assert box.count_overlaps(boxes[:number]) == 0
+        assert not any(box.contains(*spot) for spot in spots)
+        assert axes.bbox.x0 <= box.x0 < box.x1 <= axes.bbox.x1
+
+
+@pytest.mark.parametrize("costs", [(2e6, 2.6e6), (2e6, 4e6), (2e6, 8e7), (2e7, 4e10)])
+def test_any_range_of_costs_has_ticks_to_read_it_by(costs):
+    axes = Figure().add_subplot()
+    axes.set_xscale("log")
+    points = [_point("fast", cost, 0.5, "chosen") for cost in costs]
+    expansion_chart._style(axes, points, "c", "s")
+    assert 3 <= len(axes.get_xticks()) <= 14

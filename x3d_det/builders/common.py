@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from x3d_det.config.kinetics import KineticsConfig, KineticsModelConfig
-from x3d_det.config.schema import ExperimentConfig, ModelConfig, TrainConfig
+from x3d_det.config.schema import ExperimentConfig, ModelConfig, RunConfig, TrainConfig
 from x3d_det.engine import (
     TrainOptions,
     build_optimizer,
@@ -32,14 +32,14 @@ CHANGEABLE_KEYS = (
 )
 
 
-def resolve_device(config: ExperimentConfig | KineticsConfig) -> str:
+def resolve_device(config: RunConfig) -> str:
     """Return "cuda" or "cpu"; `auto` takes a GPU where torch finds one."""
     if config.device != "auto":
         return config.device
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def set_threads(config: ExperimentConfig | KineticsConfig) -> int:
+def set_threads(config: RunConfig) -> int:
     """Give torch its CPU threads and return how many: the config's, or this process's share."""
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -22,7 +22,11 @@ from x3d_det.data.kinetics import (
     make_kinetics_loader,
 )
 from x3d_det.data.kinetics_transforms import KineticsTrainTransform
-from x3d_det.data.multigrid import MultigridBatchSampler, MultigridSchedule
+from x3d_det.data.multigrid import (
+    MultigridBatchSampler,
+    MultigridSchedule,
+    MultigridStatisticsSampler,
+)
 from x3d_det.engine import World
 from x3d_det.engine.optim import Schedule
 from x3d_det.errors import DataError
@@ -155,6 +159,8 @@ class TrainingCourse:
     """Steps done at the end of each epoch."""
     before_step: Callable[[nn.Module, int], None] | None = None
     """See `engine.train`."""
+    statistics_batches: Callable[[nn.Module, int], Iterator[KineticsBatch]] | None = None
+    """Those of precise-BN, where they are not those trained on; see `engine.train`."""
     lines: tuple[str, ...] = ()
     """The stages of multigrid, for the log."""
 
@@ -215,24 +221,32 @@ def _multigrid_course(
         num_shares=world.world_size * train.accumulate_steps,
     )
 
-    def sampler(start_step: int) -> MultigridBatchSampler:
-        return MultigridBatchSampler(
-            multigrid,
-            seed=config.seed,
-            rank=world.rank,
-            world_size=world.world_size,
-            start_step=start_step,
-        )
+    def batches_of(kind: type[MultigridBatchSampler]) -> Callable[[int], Iterator[KineticsBatch]]:
+        def sampler(start_step: int) -> MultigridBatchSampler:
+            return kind(
+                multigrid,
+                seed=config.seed,
+                rank=world.rank,
+                world_size=world.world_size,
+                start_step=start_step,
+            )
+
+        return _batches_of(config, dataset, world, sampler)
 
     def before_step(model: nn.Module, step: int) -> None:
         set_batch_norm_splits(model, multigrid.shape(step).bn_splits)
 
+    def statistics_batches(model: nn.Module, step: int) -> Iterator[KineticsBatch]:
+        set_batch_norm_splits(model, multigrid.stage(step - 1).shapes[-1].bn_splits)
+        return batches_of(MultigridStatisticsSampler)(step)
+
     plain = build_schedule(train, multigrid.plain_steps_per_epoch)
     return TrainingCourse(
-        batches=_batches_of(config, dataset, world, sampler),
+        batches=batches_of(MultigridBatchSampler),
         schedule=multigrid.learning_rates(plain),
         epoch_ends=multigrid.epoch_ends,
         before_step=before_step,
+        statistics_batches=statistics_batches,
         lines=tuple(multigrid.lines()),
     )
 

@@ -1,6 +1,5 @@
 """The statistics of a data set as one picture: small panels left, all classes right."""
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ import numpy as np
 
 from x3d_det.checks.statistics import NUM_BINS, SplitStatistics
 from x3d_det.io.label_map import LabelMap
+from x3d_det.io.png import png_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,13 +36,11 @@ def draw_statistics(
         label_map: gives the classes their names; ids without one stand as numbers.
         title: name of the data set.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     classes = _classes(splits, label_map)
     height = max(_LEAST_HEIGHT, _TOP + _BOTTOM + _INCHES_A_CLASS * len(classes))
     figure = Figure(figsize=(_WIDTH, height), dpi=110, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
     panels = _panels(figure, height)
     _steps(panels[0], splits, "persons a keyframe", "keyframes", _persons)
     _steps(panels[1], splits, "labels a box", "boxes", _labels)
@@ -55,9 +53,7 @@ def draw_statistics(
     bars = figure.add_axes((left, low, 1 - left - 0.02, inches / height))
     _class_bars(bars, splits, classes)
     _heading(figure, splits, title, height)
-    buffer = io.BytesIO()
-    canvas.print_png(buffer, metadata={"Software": None})
-    return buffer.getvalue()
+    return png_of(figure)
 
 
 def _panels(figure: "Figure", height: float) -> "list[Axes]":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from x3d_det.errors import X3DDetError
-from x3d_det.io.ava_checks import FAULT_KINDS, RowFaults
+from x3d_det.io.ava_faults import FAULT_KINDS, RowFaults
 
 if TYPE_CHECKING:
     import numpy as np

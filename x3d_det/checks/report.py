@@ -13,6 +13,7 @@ from x3d_det.checks.findings import KINDS, SEVERITIES, Finding, Severity
 from x3d_det.checks.statistics import SplitStatistics
 from x3d_det.io.files import atomic_write
 from x3d_det.io.label_map import LabelMap
+from x3d_det.words import counted
 
 _HEADINGS: Mapping[Severity, str] = {"error": "ERRORS", "warning": "WARNINGS", "note": "NOTES"}
 
@@ -79,9 +80,9 @@ class DatasetReport:
     def verdict(self) -> str:
         """One line on whether the data set can be used."""
         errors, warnings, notes = (self.counts[severity] for severity in SEVERITIES)
-        rest = f"{_number(warnings, 'warning')}, {_number(notes, 'note')}"
+        rest = f"{counted(warnings, 'warning')}, {counted(notes, 'note')}"
         if errors:
-            return f"{self.name} is NOT ready: {_number(errors, 'error')}, {rest}"
+            return f"{self.name} is NOT ready: {counted(errors, 'error')}, {rest}"
         looked = "" if self.videos is not None else "; its videos were not looked at"
         return f"{self.name} is ready: no errors, {rest}{looked}"
 
@@ -141,7 +142,3 @@ def _group_lines(kind: str, findings: Sequence[Finding], num_shown: int) -> list
     if rest:
         texts.append(f"    and {rest:,} more, in report.json")
     return texts
-
-
-def _number(number: int, word: str) -> str:
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"

@@ -9,6 +9,7 @@ import numpy as np
 from x3d_det.checks.findings import shown
 from x3d_det.checks.keyframes import ANNOTATED, DETECTED, EMPTY, EXCLUDED, overlap
 from x3d_det.checks.tables import SplitTables
+from x3d_det.words import none_if_nan
 
 NUM_BINS = 20
 """Bins of a histogram over [0, 1]."""
@@ -65,10 +66,10 @@ class SplitStatistics:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for a json file, NaN as None."""
         values = asdict(self)
-        values["area_quantiles"] = [_or_none(value) for value in self.area_quantiles]
+        values["area_quantiles"] = [none_if_nan(value) for value in self.area_quantiles]
         if self.detected is not None:
-            values["detected"]["recall"] = _or_none(self.detected.recall)
-            values["detected"]["highest_score"] = _or_none(self.detected.highest_score)
+            values["detected"]["recall"] = none_if_nan(self.detected.recall)
+            values["detected"]["highest_score"] = none_if_nan(self.detected.highest_score)
         return values
 
     def lines(self) -> list[str]:
@@ -174,7 +175,3 @@ def _mean(histogram: Mapping[int, int]) -> float:
     total = sum(count for value, count in histogram.items() if value)
     weighted = sum(value * count for value, count in histogram.items())
     return weighted / total if total else 0.0
-
-
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else value

@@ -1,7 +1,8 @@
 """Every setting of training and testing on Kinetics, or on any clips with one label each.
 
-What both kinds of training share (`TrainConfig`, the building types) is in `schema.py`. Paths of
-a data set are relative to `KineticsDatasetConfig.root`, and `root` to the repository.
+What both kinds of training share (`RunConfig`, `TrainConfig`, the building types) is in
+`schema.py`. Paths of a data set are relative to `KineticsDatasetConfig.root`, and `root` to the
+repository.
 """
 
 from pathlib import Path
@@ -17,6 +18,7 @@ from x3d_det.config.schema import (
     Positive,
     Probability,
     RgbTriple,
+    RunConfig,
     Settings,
     TrainConfig,
     WholeNumber,
@@ -179,17 +181,9 @@ class ExpectedTop1(Settings):
     """Largest difference in either direction."""
 
 
-class KineticsConfig(Settings):
+class KineticsConfig(RunConfig):
     """One experiment on clips with one label: model, data, training and evaluation."""
 
-    seed: WholeNumber = 0
-    """Seed of the weights, the order of the data and its augmentation."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """`auto` takes a GPU where there is one."""
-    num_threads: Count | None = None
-    """CPU threads a process; default: the cores, shared among this machine's processes."""
-    pretrained: str | None = None
-    """Weights that the model starts from: a file of any known layout, or a name of the zoo."""
     dataset: KineticsDatasetConfig
     """In YAML a name from `configs/datasets/`, or a mapping that may name one as `base:`."""
     model: KineticsModelConfig

@@ -274,8 +274,8 @@ class ExpectedResult(Settings):
     """Largest difference in either direction."""
 
 
-class ExperimentConfig(Settings):
-    """One experiment: model, data, training and evaluation."""
+class RunConfig(Settings):
+    """What every experiment says first: whence it starts, and on what it runs."""
 
     seed: WholeNumber = 0
     """Seed of the weights, the order of the data and its augmentation."""
@@ -285,6 +285,11 @@ class ExperimentConfig(Settings):
     """CPU threads a process; default: the cores, shared among this machine's processes."""
     pretrained: str | None = None
     """Weights that the model starts from: a file of any known layout, or a name of the zoo."""
+
+
+class ExperimentConfig(RunConfig):
+    """One experiment: model, data, training and evaluation."""
+
     dataset: DatasetConfig
     """In YAML a name from `configs/datasets/`, or a mapping that may name one as `base:`."""
     model: ModelConfig

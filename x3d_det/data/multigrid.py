@@ -22,7 +22,12 @@ from x3d_det.data.kinetics import VideoKey
 from x3d_det.data.kinetics_videos import ClipPlan
 from x3d_det.data.multigrid_stages import LONG_CYCLE, Grid, GridShape, Stage, lay_out
 
-__all__ = ["GridShape", "MultigridBatchSampler", "MultigridSchedule"]
+__all__ = [
+    "GridShape",
+    "MultigridBatchSampler",
+    "MultigridSchedule",
+    "MultigridStatisticsSampler",
+]
 
 ROUND_ENDS = (94 / 239, 154 / 239, 196 / 239)
 """Where rounds of the long cycle end when no fall of the learning rate says so.
@@ -125,8 +130,14 @@ class MultigridSchedule:
 
     def shape(self, step: int) -> GridShape:
         """Return the batch of step number `step`, from 0."""
-        stage = self._stage(step)
+        stage = self.stage(step)
         return stage.shapes[self.place(step)[1] % len(stage.shapes)]
+
+    def stage(self, step: int) -> Stage:
+        """Return the stage of a step; the last of its shapes is the long cycle's own."""
+        if not 0 <= step < self.num_steps:
+            raise IndexError(f"step {step} is outside this training of {self.num_steps} steps.")
+        return self._stages[bisect_right(self._stage_ends, step)]
 
     def place(self, step: int) -> tuple[int, int]:
         """Return the epoch of a step and its place in the epoch, both from 0."""
@@ -135,7 +146,7 @@ class MultigridSchedule:
 
     def samples(self, step: int) -> slice:
         """Return which part of its epoch's order a step sees."""
-        stage, place = self._stage(step), self.place(step)[1]
+        stage, place = self.stage(step), self.place(step)[1]
         return slice(stage.samples_before(place), stage.samples_before(place + 1))
 
     def plain_step(self, step: int) -> int:
@@ -143,7 +154,7 @@ class MultigridSchedule:
 
         In a round of the long cycle, and in the last stretch, both go on evenly.
         """
-        number = self._stage(step).round
+        number = self.stage(step).round
         first, end = ([0, *self._round_ends][number + side] for side in (0, 1))
         plain_first, plain_end = ([0, *self._plain_ends][number + side] for side in (0, 1))
         if self._keeps_last_rate and number == len(self._round_ends) - 1:
@@ -174,11 +185,6 @@ class MultigridSchedule:
             )
             epoch += stage.num_epochs
         return lines
-
-    def _stage(self, step: int) -> Stage:
-        if not 0 <= step < self.num_steps:
-            raise IndexError(f"step {step} is outside this training of {self.num_steps} steps.")
-        return self._stages[bisect_right(self._stage_ends, step)]
 
 
 class MultigridBatchSampler(Sampler[Keys]):
@@ -224,15 +230,42 @@ class MultigridBatchSampler(Sampler[Keys]):
             if epoch != drawn_epoch:
                 order = epoch_order(self.schedule.num_samples, seed=self.seed, epoch=epoch)
                 strides, drawn_epoch = self._strides(shape, epoch), epoch
-            indices = order[self.schedule.samples(step)]
-            first = self.rank * self.accumulate_steps
-            for part in np.split(indices, self.schedule.num_shares)[first:][
-                : self.accumulate_steps
-            ]:
-                yield [VideoKey(epoch, int(i), shape.plan(int(strides[i]))) for i in part]
+            yield from self._own(order[self.schedule.samples(step)], epoch, shape, strides)
+
+    def _own(
+        self, indices: np.ndarray, epoch: int, shape: GridShape, strides: np.ndarray
+    ) -> Iterator[Keys]:
+        """Yield this rank's batches of the samples that all ranks share in a step."""
+        first = self.rank * self.accumulate_steps
+        for part in np.split(indices, self.schedule.num_shares)[first:][: self.accumulate_steps]:
+            yield [VideoKey(epoch, int(i), shape.plan(int(strides[i]))) for i in part]
 
     def _strides(self, shape: GridShape, epoch: int) -> np.ndarray:
         """Return the stride of every sample in an epoch; all its shapes have the same range."""
         rng = np.random.default_rng((self.seed, epoch, _STRIDE_PURPOSE))
         lowest, highest = shape.sampling_stride_range
         return rng.integers(lowest, highest, size=self.schedule.num_samples, endpoint=True)
+
+
+class MultigridStatisticsSampler(MultigridBatchSampler):
+    """Batches of one rank for BatchNorm's statistics after `start_step` steps (1 or more).
+
+    They go over the epoch of the last of these steps again, with the long cycle's own clips
+    alone: the short cycle's are smaller than those that the model will be used on.
+
+    Source: PySlowFast's `construct_loader(is_precise_bn=True)`, which has no short cycle.
+    """
+
+    def __len__(self) -> int:
+        """Return the batches of this rank."""
+        samples = self.schedule.stage(self.start_step - 1).sizes[-1]
+        return self.schedule.num_samples // samples * self.accumulate_steps
+
+    def __iter__(self) -> Iterator[Keys]:
+        stage = self.schedule.stage(self.start_step - 1)
+        epoch, _ = self.schedule.place(self.start_step - 1)
+        shape, samples = stage.shapes[-1], stage.sizes[-1]
+        order = epoch_order(self.schedule.num_samples, seed=self.seed, epoch=epoch)
+        strides = self._strides(shape, epoch)
+        for first in range(0, len(order) - samples + 1, samples):
+            yield from self._own(order[first : first + samples], epoch, shape, strides)

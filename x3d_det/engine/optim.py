@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from x3d_det.errors import did_you_mean
@@ -58,14 +58,48 @@ def sgd(
     groups: Iterable[dict[str, Any]], *, momentum: float = 0.9, nesterov: bool = True
 ) -> torch.optim.Optimizer:
     """Return SGD over `groups`; `train` sets the learning rate before every step."""
-    return torch.optim.SGD(list(groups), lr=0.0, momentum=momentum, nesterov=nesterov)
+    return _in_one_layout(
+        torch.optim.SGD(list(groups), lr=0.0, momentum=momentum, nesterov=nesterov, fused=True)
+    )
 
 
 def adamw(
     groups: Iterable[dict[str, Any]], *, betas: tuple[float, float] = (0.9, 0.999)
 ) -> torch.optim.Optimizer:
     """Return AdamW over `groups`; `train` sets the learning rate before every step."""
-    return torch.optim.AdamW(list(groups), lr=0.0, betas=betas)
+    return _in_one_layout(torch.optim.AdamW(list(groups), lr=0.0, betas=betas, fused=True))
+
+
+def _in_one_layout(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Return the fused optimiser, made safe for gradients and state of any memory layout.
+
+    Fused kernels go over all weights at once, several times quicker than PyTorch's loop on a
+    CPU, but pair numbers by their place in memory. Where a gradient or a momentum lies
+    otherwise than its weights, as the state of a checkpoint from before a change of memory
+    format does, the one on a CPU would update the wrong weights without a word.
+    """
+    optimizer.register_step_pre_hook(_match_layouts)
+    return optimizer
+
+
+def _match_layouts(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                parameter.grad = _laid_out_as(parameter, parameter.grad)
+            state = optimizer.state.get(parameter, {})
+            for name, value in state.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    state[name] = _laid_out_as(parameter, value)
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    if value.stride() == parameter.stride():
+        return value
+    steps = zip(parameter.shape, value.stride(), parameter.stride(), strict=True)
+    if all(one == other for size, one, other in steps if size > 1):
+        return value.as_strided(parameter.shape, parameter.stride())  # the same places: no copy
+    return torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
 def build_optimizer(

@@ -138,6 +138,11 @@ class TrainResult:
     """Written and still there, for the last line of a command; empty on other ranks."""
 
     @property
+    def last_metrics(self) -> dict[str, float]:
+        """What the last epoch was scored with; empty where there was none."""
+        return self.history[-1]["metrics"] if self.history else {}
+
+    @property
     def exit_code(self) -> int:
         """0 done; 130 after SIGINT, 143 after SIGTERM (128 + signal)."""
         return 128 + self.signal_number if self.signal_number else 0

@@ -1,8 +1,9 @@
 """Bars of the AP of each action, as a PNG."""
 
-import io
 import math
 from collections.abc import Sequence
+
+from x3d_det.io.png import png_of
 
 _GROUP_COLOURS = {
     "PERSON_MOVEMENT": "#2f6db3",
@@ -26,12 +27,10 @@ def draw_class_bars(
         title: first line.
         mean_ap: drawn as a dashed line; NaN is not.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     height = 1.5 + 0.21 * max(len(bars), 4)
     figure = Figure(figsize=(9.0, height), dpi=120, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.add_axes((0.36, 0.62 / height, 0.58, (height - 1.3) / height))
     colours = _colours([group for _, group, _, _ in bars])
     places = range(len(bars))
@@ -64,9 +63,7 @@ def draw_class_bars(
         )  # fmt: skip
     figure.text(0.02, 1 - 0.3 / height, title, fontsize=12, fontweight="bold", color=_INK)
     _legend(figure, [group for group in colours if group], colours, 1 - 0.53 / height)
-    buffer = io.BytesIO()
-    canvas.print_png(buffer, metadata={"Software": None})
-    return buffer.getvalue()
+    return png_of(figure)
 
 
 def _legend(figure, groups, colours, y) -> None:  # type: ignore[no-untyped-def]

@@ -1,26 +1,25 @@
 """One file of detections under every public rule set, and why the numbers differ.
 
 The tables are read once. From the first rule set that can take them (the reference) each
-other one is reached by switching one rule after the other, in the order of `_SWITCHES`, and
+other one is reached by switching one rule after the other, in the order of `rule_switches`, and
 scoring after each switch; so the changes of a rule set's causes add up to its difference.
 """
 
-import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from x3d_det.errors import DataError, X3DDetError
+from x3d_det.errors import DataError
 from x3d_det.evaluation.ava import AvaTables, Scored, read_tables
-from x3d_det.evaluation.frame_ap import FrameResult
 from x3d_det.evaluation.report import AvaReport
+from x3d_det.evaluation.report_files import report_folder, write_json
+from x3d_det.evaluation.rule_switches import SWITCHES, Step, step_of
 from x3d_det.evaluation.rules import RULES, AvaRules
 from x3d_det.io.files import atomic_write
+from x3d_det.words import none_if_nan
 
 
 @dataclass(frozen=True)
@@ -127,10 +126,12 @@ class Comparison:
         if outcome.report is None:
             return {"mAP": None, "refusal": outcome.refusal}
         report = outcome.report.to_dict()
-        causes = [{**asdict(cause), "change": _or_none(cause.change)} for cause in outcome.causes]
+        causes = [
+            {**asdict(cause), "change": none_if_nan(cause.change)} for cause in outcome.causes
+        ]
         return {
             **{key: report[key] for key in ("mAP", "groups", "per_class", "counts", "notes")},
-            "change": _or_none(self._change(outcome.report)),
+            "change": none_if_nan(self._change(outcome.report)),
             "causes": causes,
         }
 
@@ -197,37 +198,12 @@ def write_comparison(comparison: Comparison, output_dir: str | os.PathLike[str])
     Raises:
         X3DDetError: a file cannot be written.
     """
-    folder = Path(output_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise X3DDetError(
-            f"cannot write the comparison into {folder}: {error.strerror or error}; "
-            "choose another folder."
-        ) from error
+    folder = report_folder(output_dir, "comparison")
     paths = [folder / "compare.json", folder / "compare.txt"]
-    with atomic_write(paths[0], "w") as file:
-        json.dump(comparison.to_dict(), file, indent=1, ensure_ascii=False, allow_nan=False)
-        file.write("\n")
+    write_json(paths[0], comparison.to_dict())
     with atomic_write(paths[1], "w") as file:
         file.write("\n".join(comparison.summary_lines()) + "\n")
     return paths
-
-
-@dataclass(frozen=True)
-class _Step:
-    """What stays in memory of a score: no array as long as the detections."""
-
-    rules: AvaRules
-    mean_ap: float
-    result: FrameResult
-    matched: Mapping[int, int]  # row of each true detection -> its keyframe
-    listed_annotations: int
-    listed_detections: int
-    num_listed: int
-    num_ignored: int
-    ignored_keyframes: int
-    full_keyframes: int
 
 
 class _Steps:
@@ -235,38 +211,19 @@ class _Steps:
 
     def __init__(self, tables: AvaTables) -> None:
         self._tables = tables
-        self._steps: dict[tuple, _Step] = {}
+        self._steps: dict[tuple, Step] = {}
 
-    def keep(self, scored: Scored) -> _Step:
+    def keep(self, scored: Scored) -> Step:
         """Note a score."""
-        selection, result, rules = scored.selection, scored.result, scored.rules
-        listed = np.unique(selection.index.keyframes[2])
-        is_listed = np.zeros(selection.index.size, bool)
-        is_listed[listed] = True
-        full = 0
-        if rules.frame.limit:
-            full = int((selection.found_of_keyframe() > rules.frame.limit).sum())
-        keyframes = selection.found.keyframes[result.matched_rows]
-        step = _Step(
-            rules,
-            scored.mean_ap,
-            result,
-            dict(zip(result.matched_rows.tolist(), keyframes.tolist(), strict=True)),
-            int(is_listed[selection.truth.keyframes[selection.truth_rows]].sum()),
-            int(selection.found_of_keyframe()[listed].sum()),
-            len(listed),
-            len(selection.unnamed_keyframes),
-            len(np.unique(selection.unnamed_keyframes)),
-            full,
-        )
-        self._steps[_numbers_key(rules)] = step
+        step = step_of(scored)
+        self._steps[_numbers_key(scored.rules)] = step
         return step
 
     def between(self, start: AvaRules, end: AvaRules) -> tuple[Cause, ...]:
         """Return what changes on the way from one rule set to another."""
         causes = []
         before = self._steps[_numbers_key(start)]
-        for switch in _SWITCHES:
+        for switch in SWITCHES:
             rules = switch.apply(before.rules, end)
             if _numbers_key(rules) == _numbers_key(before.rules):
                 continue
@@ -277,31 +234,9 @@ class _Steps:
             before = after
         return tuple(causes)
 
-    def _score(self, rules: AvaRules) -> _Step:
+    def _score(self, rules: AvaRules) -> Step:
         step = self._steps.get(_numbers_key(rules))
         return replace(step, rules=rules) if step else self.keep(self._tables.score(rules))
-
-
-@dataclass(frozen=True)
-class _Switch:
-    """One rule that may differ.
-
-    Args:
-        rule: as in `Cause`.
-        fields: of `AvaRules`, those of its `frame` as "frame.name".
-        describe: tells what the switch did.
-    """
-
-    rule: str
-    fields: tuple[str, ...]
-    describe: Callable[[_Step, _Step], tuple[str, dict[str, int]]]
-
-    def apply(self, rules: AvaRules, like: AvaRules) -> AvaRules:
-        """Return `rules` with these fields as in `like`."""
-        own = {name: getattr(like, name) for name in self.fields if "." not in name}
-        names = [name.split(".")[1] for name in self.fields if "." in name]
-        of_frame = {name: getattr(like.frame, name) for name in names}
-        return replace(rules, frame=replace(rules.frame, **of_frame), **own)
 
 
 def _numbers_key(rules: AvaRules) -> tuple:
@@ -315,150 +250,9 @@ def _numbers_key(rules: AvaRules) -> tuple:
     )
 
 
-def _exclusions(before: _Step, after: _Step) -> tuple[str, dict[str, int]]:
-    unused, verb = (after, "count") if before.rules.uses_exclusions else (before, "no longer count")
-    counts = {
-        "annotations": unused.listed_annotations,
-        "detections": unused.listed_detections,
-    }
-    return (
-        f"the exclusion list is {'not ' if unused is after else ''}used: "
-        f"{_number(counts['annotations'], 'annotation')} and "
-        f"{_number(counts['detections'], 'detection')} on its "
-        f"{_number(after.num_listed, 'keyframe')} {verb}"
-    ), counts
-
-
-def _excluded_annotations(before: _Step, after: _Step) -> tuple[str, dict[str, int]]:
-    more = after.listed_annotations - before.listed_annotations
-    counts = {"annotations": abs(more)}
-    return (
-        f"{_number(abs(more), 'annotation')} on {_number(after.num_listed, 'excluded keyframe')} "
-        f"{'count as misses' if more >= 0 else 'no longer count as misses'}"
-    ), counts
-
-
-def _keyframes(before: _Step, after: _Step) -> tuple[str, dict[str, int]]:
-    counts = {
-        "detections": after.num_ignored - before.num_ignored,
-        "keyframes": after.ignored_keyframes - before.ignored_keyframes,
-    }
-    where = {
-        "all": "that the reference ignores",
-        "named": "that the annotation file does not name",
-        "annotated": "without an annotation of a known action",
-    }[after.rules.keyframes]
-    return (
-        f"{_number(abs(counts['keyframes']), 'keyframe')} {where}: their "
-        f"{_number(abs(counts['detections']), 'detection')} are "
-        f"{'ignored' if counts['detections'] >= 0 else 'false'}"
-    ), counts
-
-
-def _matching(before: _Step, after: _Step) -> tuple[str, dict[str, int]]:
-    names = {
-        "rows": "in row order",
-        "score": "by falling score, of equal ones the later row first",
-        "stable": "by falling score, of equal ones the earlier row first",
-        "heap": "by falling score, equal ones as in the official heap",
-    }
-    to, since = names[after.rules.frame.matching], names[before.rules.frame.matching]
-    if "rows" in (before.rules.frame.matching, after.rules.frame.matching):
-        to, since = to.split(",")[0], since.split(",")[0]
-    counts = _changed(before, after)
-    return (
-        f"{_number(counts['keyframes'], 'keyframe')} matched {to} instead of {since}, with another "
-        f"result ({_number(counts['detections'], 'detection')} true now that were false)"
-    ), counts
-
-
-def _changed(before: _Step, after: _Step) -> dict[str, int]:
-    """Return how many detections became true, and on how many keyframes truth moved."""
-    now = {row: key for row, key in after.matched.items() if row not in before.matched}
-    gone = {row: key for row, key in before.matched.items() if row not in after.matched}
-    return {"keyframes": len({*now.values(), *gone.values()}), "detections": len(now)}
-
-
-def _limit(before: _Step, after: _Step) -> tuple[str, dict[str, int]]:
-    more = after.result.num_over_limit - before.result.num_over_limit
-    counts = {
-        "detections": more,
-        "keyframes": after.full_keyframes - before.full_keyframes,
-        "lost_matches": int(before.result.num_matched.sum() - after.result.num_matched.sum()),
-    }
-    if more < 0:
-        return f"no limit of a keyframe: {_number(-more, 'detection')} more take part", counts
-    return (
-        f"the limit of {after.rules.frame.limit} a keyframe dropped {_number(more, 'detection')} "
-        f"on {_number(counts['keyframes'], 'keyframe')} ({counts['lost_matches']:,} of them true)"
-    ), counts
-
-
-def _low_scores(before: _Step, after: _Step) -> tuple[str, dict[str, int]]:
-    more = after.result.num_invalid - before.result.num_invalid
-    floor = (after if more >= 0 else before).rules.frame.min_score
-    verb = "dropped" if more >= 0 else "take part"
-    return (
-        f"{_number(abs(more), 'detection')} with a score of {floor or 0:g} or less {verb}",
-        {"detections": more},
-    )
-
-
-def _empty_boxes(before: _Step, after: _Step) -> tuple[str, dict[str, int]]:
-    more = before.result.num_invalid - after.result.num_invalid
-    verb = "take part" if more >= 0 else "dropped"
-    return (
-        f"{_number(abs(more), 'detection')} whose box has no area {verb}",
-        {"detections": more},
-    )
-
-
-def _precision(before: _Step, after: _Step) -> tuple[str, dict[str, int]]:
-    counts = _changed(before, after)
-    bits = 32 if after.rules.frame.single_precision else 64
-    return (
-        f"boxes and scores are float{bits}: {_number(counts['keyframes'], 'keyframe')} matched "
-        "otherwise, and scores that become equal rank by their order"
-    ), counts
-
-
-def _rank_order(before: _Step, after: _Step) -> tuple[str, dict[str, int]]:
-    file = "annotation" if after.rules.frame.ranks_as_annotated else "detection"
-    return f"equal scores rank by the {file} file's order of keyframes", {}
-
-
-def _undetected(before: _Step, after: _Step) -> tuple[str, dict[str, int]]:
-    result = after.result
-    counts = {"actions": int(((result.num_annotations > 0) & (result.num_detections == 0)).sum())}
-    what = "left out of the mean" if after.rules.skips_undetected else "counted as AP 0"
-    return f"{_number(counts['actions'], 'class', 'es')} without a detection {what}", counts
-
-
-_SWITCHES = (
-    _Switch("exclusions", ("uses_exclusions",), _exclusions),
-    _Switch("excluded_annotations", ("misses_excluded",), _excluded_annotations),
-    _Switch("keyframes", ("keyframes",), _keyframes),
-    _Switch("matching", ("frame.matching",), _matching),
-    _Switch("limit", ("frame.limit",), _limit),
-    _Switch("low_scores", ("frame.min_score",), _low_scores),
-    _Switch("empty_boxes", ("frame.keeps_empty_boxes",), _empty_boxes),
-    _Switch("precision", ("frame.single_precision",), _precision),
-    _Switch("rank_order", ("frame.ranks_as_annotated",), _rank_order),
-    _Switch("undetected", ("skips_undetected",), _undetected),
-)
-
-
-def _number(number: int, what: str, plural: str = "s") -> str:
-    return f"{number:,} {what}{'' if number == 1 else plural}"
-
-
 def _signed(change: float) -> str:
     return "none" if math.isnan(change) else f"{change:+.4f}"
 
 
 def _same(one: float, other: float) -> bool:
     return one == other or (math.isnan(one) and math.isnan(other))
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -88,8 +88,17 @@ def average_precision(scores: np.ndarray, is_true: np.ndarray, num_annotations: 
     """
     if num_annotations == 0:
         return float("nan")
-    ranks = np.sort(_ranks(scores, np.flatnonzero(is_true)))
-    if not ranks.size:
+    return area_of_ranks(np.sort(_ranks(scores, np.flatnonzero(is_true))), num_annotations)
+
+
+def area_of_ranks(ranks: np.ndarray, num_annotations: int) -> float:
+    """Return the area under precision over recall; 0.0 where there is no true detection.
+
+    Args:
+        ranks: 1-based ranks of the true detections, rising.
+        num_annotations: annotated boxes of the class, 1 or more.
+    """
+    if not len(ranks):
         return 0.0
     # Recall rises only at a true detection, and precision falls between two of them.
     found = np.arange(1, len(ranks) + 1)

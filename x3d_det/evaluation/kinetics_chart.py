@@ -3,11 +3,12 @@
 Shape suffixes in this file: K classes.
 """
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from x3d_det.io.png import png_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,8 +44,6 @@ def draw_confusion(
         title: first line.
         subtitle: second line, as the accuracies.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
     few = len(class_names) <= _MOST_NAMED_CLASSES
     figure = (_draw_cells if few else _draw_map)(confusion_KK, class_names)
     height = figure.get_figheight()
@@ -53,9 +52,7 @@ def draw_confusion(
         color=_INK,
     )  # fmt: skip
     figure.text(0.25 / figure.get_figwidth(), 1 - 0.64 / height, subtitle, fontsize=9.5, color=_INK)
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
-    return buffer.getvalue()
+    return png_of(figure)
 
 
 def _draw_cells(confusion_KK: np.ndarray, class_names: Sequence[str]) -> "Figure":

@@ -1,8 +1,10 @@
 """Precision and recall of person boxes, as a PNG."""
 
-import io
 import math
 from collections.abc import Mapping, Sequence
+
+from x3d_det.io.png import png_of
+from x3d_det.words import score_text
 
 _COLOURS = ("#2f6db3", "#e08a2b", "#3f9b63")
 _INK = "#22272e"
@@ -24,11 +26,9 @@ def draw_precision_recall(
         marked: score threshold, and the recall and precision it gives at the first IoU.
         recall_ceiling: recall of all boxes at the first IoU; a dashed line.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, 5.4), dpi=120, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.add_axes((0.1, 0.11, 0.86, 0.77))
     for colour, (iou, precision) in zip(_COLOURS, curves.items(), strict=False):
         # COCO writes precision 0 where a recall is never reached: the curve ends there.
@@ -40,7 +40,7 @@ def draw_precision_recall(
         axes.plot(
             [recall for recall, _ in points], [value for _, value in points], color=colour,
             linewidth=2.0, zorder=3,
-            label=f"IoU {iou:g}: AP {_words(average_precision[iou])}",
+            label=f"IoU {iou:g}: AP {score_text(average_precision[iou])}",
         )  # fmt: skip
     _mark(axes, marked, recall_ceiling)
     axes.set_xlim(0, 1.02)
@@ -53,11 +53,9 @@ def draw_precision_recall(
         spine.set_visible(side in ("bottom", "left"))
         spine.set_color("#c5cad1")
     axes.legend(loc="lower left", fontsize=9, frameon=False, labelcolor=_INK)
-    title = f"person boxes: AP@50 {_words(average_precision[next(iter(curves))])}"
+    title = f"person boxes: AP@50 {score_text(average_precision[next(iter(curves))])}"
     figure.text(0.02, 0.94, title, fontsize=12, fontweight="bold", color=_INK)
-    buffer = io.BytesIO()
-    canvas.print_png(buffer, metadata={"Software": None})
-    return buffer.getvalue()
+    return png_of(figure)
 
 
 def _mark(axes, marked, recall_ceiling) -> None:  # type: ignore[no-untyped-def]
@@ -77,7 +75,3 @@ def _mark(axes, marked, recall_ceiling) -> None:  # type: ignore[no-untyped-def]
             recall_ceiling, color=_FAINT, linewidth=1.0, linestyle=(0, (4, 3)), zorder=2,
             label=f"all boxes, IoU 0.5: recall {recall_ceiling:.3f}",
         )  # fmt: skip
-
-
-def _words(value: float) -> str:
-    return "not defined" if math.isnan(value) else f"{value:.4f}"

@@ -1,6 +1,5 @@
 """The result of scoring person boxes: numbers, plain words, and files."""
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -9,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from x3d_det.evaluation.persons_chart import draw_precision_recall
+from x3d_det.evaluation.report_files import write_json
 from x3d_det.io.files import atomic_write
+from x3d_det.words import counted, none_if_nan, score_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,14 +131,15 @@ class PersonReport:
         """Return the report in plain words: AP, recall and precision, counts, and why."""
         counts = self.counts
         lines = [
-            f"AP@50 {_score(self.ap50)}, AP@75 {_score(self.ap75)}, AP@[.5:.95] {_score(self.ap)} "
+            f"AP@50 {score_text(self.ap50)}, AP@75 {score_text(self.ap75)}, "
+            f"AP@[.5:.95] {score_text(self.ap)} "
             f"(COCO's rules by {self.evaluator}; at most {self.max_boxes} boxes a keyframe)",
-            f"at score >= {self.score_threshold:g} and IoU 0.5: recall {_score(self.recall)} "
-            f"({counts.persons_found_above_threshold:,} of {_number(counts.persons, 'person')} "
-            f"found), precision {_score(self.precision)} "
+            f"at score >= {self.score_threshold:g} and IoU 0.5: recall {score_text(self.recall)} "
+            f"({counts.persons_found_above_threshold:,} of {counted(counts.persons, 'person')} "
+            f"found), precision {score_text(self.precision)} "
             f"({counts.persons_found_above_threshold:,} of "
-            f"{_number(counts.boxes_above_threshold, 'box')} right)",
-            f"recall of all boxes, whatever their score: {_score(self.recall_ceiling)} "
+            f"{counted(counts.boxes_above_threshold, 'box')} right)",
+            f"recall of all boxes, whatever their score: {score_text(self.recall_ceiling)} "
             f"({counts.persons_found:,} persons); no threshold gives more",
         ]
         sizes = [
@@ -154,16 +156,16 @@ class PersonReport:
         without = counts.annotated_keyframes - counts.annotated_keyframes_with_boxes
         below = counts.annotated_keyframes_with_boxes - counts.annotated_keyframes_above_threshold
         lines = [
-            f"{_number(counts.annotated_keyframes, 'annotated keyframe')}: "
+            f"{counted(counts.annotated_keyframes, 'annotated keyframe')}: "
             f"{counts.annotated_keyframes_above_threshold:,} with a box of "
             f"{self.score_threshold:g} or more, {below:,} with lower boxes only, {without:,} "
-            f"without a box ({_number(counts.persons_on_keyframes_without_boxes, 'person')} missed "
+            f"without a box ({counted(counts.persons_on_keyframes_without_boxes, 'person')} missed "
             "there)"
         ]
         if counts.unannotated_keyframes:
             where = (
-                f"{_number(counts.boxes_on_unannotated_keyframes, 'box')} on "
-                f"{_number(counts.unannotated_keyframes, 'keyframe')} that are not annotated"
+                f"{counted(counts.boxes_on_unannotated_keyframes, 'box')} on "
+                f"{counted(counts.unannotated_keyframes, 'keyframe')} that are not annotated"
             )
             lines.append(
                 f"counted as false: {where}"
@@ -173,12 +175,12 @@ class PersonReport:
             )
         if counts.excluded_persons or counts.excluded_boxes:
             lines.append(
-                f"excluded by the list: {_number(counts.excluded_persons, 'person')} and "
-                f"{_number(counts.excluded_boxes, 'box')}"
+                f"excluded by the list: {counted(counts.excluded_persons, 'person')} and "
+                f"{counted(counts.excluded_boxes, 'box')}"
             )
         if counts.boxes_over_limit:
             lines.append(
-                f"not counted: {_number(counts.boxes_over_limit, 'box')} beyond the "
+                f"not counted: {counted(counts.boxes_over_limit, 'box')} beyond the "
                 f"{self.max_boxes} best of the keyframe"
             )
         return lines
@@ -194,21 +196,21 @@ class PersonReport:
             "recall_ceiling": self.recall_ceiling,
         }
         counts = asdict(self.counts)
-        counts["highest_score"] = _or_none(self.counts.highest_score)
+        counts["highest_score"] = none_if_nan(self.counts.highest_score)
         return {
-            **{name: _or_none(value) for name, value in numbers.items()},
+            **{name: none_if_nan(value) for name, value in numbers.items()},
             "score_threshold": self.score_threshold,
             "min_iou": 0.5,
             "max_boxes_per_keyframe": self.max_boxes,
             "AP_by_iou": {
-                f"{iou:.2f}": _or_none(value) for iou, value in self.average_precision.items()
+                f"{iou:.2f}": none_if_nan(value) for iou, value in self.average_precision.items()
             },
             "recall_by_share_of_frame": [
                 {"share": group.words, "persons": group.num_persons, "found": group.num_found}
                 for group in self.sizes
             ],
             "precision_at_recall_0_to_1": {
-                f"{iou:.2f}": [_or_none(value) for value in curve]
+                f"{iou:.2f}": [none_if_nan(value) for value in curve]
                 for iou, curve in self.curves.items()
             },
             "counts": counts,
@@ -239,10 +241,7 @@ def write_person_report(
         marked=(report.score_threshold, report.recall, report.precision),
         recall_ceiling=report.recall_ceiling,
     )
-    with atomic_write(paths[0], "w") as file:
-        content = {**report.to_dict(), "files": dict(files)}
-        json.dump(content, file, indent=1, ensure_ascii=False, allow_nan=False)
-        file.write("\n")
+    write_json(paths[0], {**report.to_dict(), "files": dict(files)})
     with atomic_write(paths[1]) as file:
         file.write(picture)
     return paths
@@ -250,16 +249,3 @@ def write_person_report(
 
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else math.nan
-
-
-def _number(number: int, what: str) -> str:
-    plural = what + ("es" if what.endswith("x") else "s")
-    return f"{number:,} {what if number == 1 else plural}"
-
-
-def _score(value: float) -> str:
-    return "not defined" if math.isnan(value) else f"{value:.4f}"
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value

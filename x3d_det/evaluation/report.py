@@ -1,7 +1,6 @@
 """The result of an AVA evaluation: numbers, plain words, and files."""
 
 import csv
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -9,10 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from x3d_det.errors import X3DDetError
 from x3d_det.evaluation.chart import draw_class_bars
+from x3d_det.evaluation.report_files import report_folder, write_json
 from x3d_det.evaluation.rules import RULES, AvaRules
 from x3d_det.io.files import atomic_write
+from x3d_det.words import counted, none_if_nan, score_text
 
 _NUM_LISTED = 5
 
@@ -133,12 +133,12 @@ class AvaReport:
         """Return the report in plain words: headline, groups, best and worst, what and why."""
         known = self.annotated_classes
         lines = [
-            f"frame-mAP at IoU 0.5: {_score(self.mean_ap)} (rules {self.rules}; mean over "
+            f"frame-mAP at IoU 0.5: {score_text(self.mean_ap)} (rules {self.rules}; mean over "
             f"{len(known)} of {len(self.classes)} actions, those with annotations"
             f"{' and detections' if self._rules and self._rules.skips_undetected else ''})"
         ]
         if self.group_means:
-            means = [f"{_group(name)} {_score(ap)}" for name, ap in self.group_means.items()]
+            means = [f"{_group(name)} {score_text(ap)}" for name, ap in self.group_means.items()]
             lines.append("by group: " + ", ".join(means))
         shown = known if len(known) <= 2 * _NUM_LISTED else known[:_NUM_LISTED]
         if known:
@@ -150,26 +150,26 @@ class AvaReport:
 
     def _count_lines(self) -> list[str]:
         counts = self.counts
-        annotated = _number(counts.annotated_keyframes, "keyframe")
+        annotated = counted(counts.annotated_keyframes, "keyframe")
         lines = [
-            f"{_number(counts.annotations, 'annotation')} on {annotated}; "
-            f"{_number(counts.detections, 'detection')} counted, {counts.matched:,} matched"
+            f"{counted(counts.annotations, 'annotation')} on {annotated}; "
+            f"{counted(counts.detections, 'detection')} counted, {counts.matched:,} matched"
         ]
         if counts.excluded_keyframes:
             lines.append(
-                f"excluded: {_number(counts.excluded_keyframes, 'keyframe')} of the list, with "
-                f"{_number(counts.excluded_annotation_rows, 'annotation')} and "
-                f"{_number(counts.excluded_detection_rows, 'detection')}"
+                f"excluded: {counted(counts.excluded_keyframes, 'keyframe')} of the list, with "
+                f"{counted(counts.excluded_annotation_rows, 'annotation')} and "
+                f"{counted(counts.excluded_detection_rows, 'detection')}"
             )
         if counts.missed_excluded_annotations:
             lines.append(
-                f"missed: {_number(counts.missed_excluded_annotations, 'annotation')} on excluded "
+                f"missed: {counted(counts.missed_excluded_annotations, 'annotation')} on excluded "
                 "keyframes, which these rules count"
             )
         if counts.unnamed_keyframes:
             lines.append(
-                f"ignored: {_number(counts.unnamed_keyframe_detection_rows, 'detection')} on "
-                f"{_number(counts.unnamed_keyframes, 'keyframe')} "
+                f"ignored: {counted(counts.unnamed_keyframe_detection_rows, 'detection')} on "
+                f"{counted(counts.unnamed_keyframes, 'keyframe')} "
                 + (
                     "without an annotation of a known action"
                     if self._rules and self._rules.keyframes == "annotated"
@@ -178,32 +178,32 @@ class AvaReport:
             )
         if counts.detected_keyframes_without_annotation:
             lines.append(
-                f"false: {_number(counts.detection_rows_without_annotation, 'detection')} on "
-                f"{_number(counts.detected_keyframes_without_annotation, 'keyframe')} without "
+                f"false: {counted(counts.detection_rows_without_annotation, 'detection')} on "
+                f"{counted(counts.detected_keyframes_without_annotation, 'keyframe')} without "
                 "annotation"
             )
         if counts.annotated_keyframes_without_detection:
             lines.append(
-                f"missed: {_number(counts.annotations_without_detection, 'annotation')} on "
-                f"{_number(counts.annotated_keyframes_without_detection, 'keyframe')} without "
+                f"missed: {counted(counts.annotations_without_detection, 'annotation')} on "
+                f"{counted(counts.annotated_keyframes_without_detection, 'keyframe')} without "
                 "detection"
             )
         if counts.over_limit_detection_rows:
             lines.append(
-                f"dropped: {_number(counts.over_limit_detection_rows, 'detection')} beyond the 50 "
+                f"dropped: {counted(counts.over_limit_detection_rows, 'detection')} beyond the 50 "
                 "best of the keyframe, the limit of these rules"
             )
         if counts.invalid_detection_rows:
             lines.append(
-                f"dropped: {_number(counts.invalid_detection_rows, 'detection')} with x1 >= x2 or "
+                f"dropped: {counted(counts.invalid_detection_rows, 'detection')} with x1 >= x2 or "
                 "y1 >= y2"
             )
         if counts.unscored_detection_rows:
-            number = _number(counts.unscored_detection_rows, "detection")
+            number = counted(counts.unscored_detection_rows, "detection")
             lines.append(f"without a score, taken as 1.0: {number}")
         if counts.inverted_annotations:
             lines.append(
-                f"missed: {_number(counts.inverted_annotations, 'annotation')} with x1 > x2 or "
+                f"missed: {counted(counts.inverted_annotations, 'annotation')} with x1 > x2 or "
                 "y1 > y2"
             )
         for what, unknown in (
@@ -212,8 +212,8 @@ class AvaReport:
         ):
             if unknown:
                 lines.append(
-                    f"ignored: {_number(sum(unknown.values()), what)} of "
-                    f"{_number(len(unknown), 'action id')} that the label map does not have "
+                    f"ignored: {counted(sum(unknown.values()), what)} of "
+                    f"{counted(len(unknown), 'action id')} that the label map does not have "
                     f"({_ids(unknown)})"
                 )
         return lines
@@ -221,15 +221,17 @@ class AvaReport:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values; NaN becomes None."""
         return {
-            "mAP": _or_none(self.mean_ap),
+            "mAP": none_if_nan(self.mean_ap),
             "rules": self.rules,
             "min_iou": 0.5,
-            "per_class": {str(key): _or_none(ap) for key, ap in self.per_class.items()},
-            "groups": {name: _or_none(ap) for name, ap in self.group_means.items()},
+            "per_class": {str(key): none_if_nan(ap) for key, ap in self.per_class.items()},
+            "groups": {name: none_if_nan(ap) for name, ap in self.group_means.items()},
             "counts": asdict(self.counts),
             "unknown_annotation_ids": _keyed(self.unknown_annotation_ids),
             "unknown_detection_ids": _keyed(self.unknown_detection_ids),
-            "classes": [{**asdict(result), "ap": _or_none(result.ap)} for result in self.classes],
+            "classes": [
+                {**asdict(result), "ap": none_if_nan(result.ap)} for result in self.classes
+            ],
             "notes": list(self.notes),
             "summary": self.summary_lines(),
             "files": dict(self.files),
@@ -246,18 +248,9 @@ def write_report(report: AvaReport, output_dir: str | os.PathLike[str]) -> list[
     Raises:
         X3DDetError: a file cannot be written.
     """
-    folder = Path(output_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise X3DDetError(
-            f"cannot write the report into {folder}: {error.strerror or error}; "
-            "choose another folder."
-        ) from error
+    folder = report_folder(output_dir, "report")
     paths = [folder / name for name in ("report.json", "per_class.csv", "per_class.png")]
-    with atomic_write(paths[0], "w") as file:
-        json.dump(report.to_dict(), file, indent=1, ensure_ascii=False, allow_nan=False)
-        file.write("\n")
+    write_json(paths[0], report.to_dict())
     with atomic_write(paths[1], "w") as file:
         writer = csv.writer(file, lineterminator="\n")
         header = ["action_id", "name", "group", "ap", "annotations", "detections", "matched"]
@@ -273,23 +266,11 @@ def write_report(report: AvaReport, output_dir: str | os.PathLike[str]) -> list[
                     (result.name, result.group, result.ap, result.num_annotations)
                     for result in report.annotated_classes
                 ],
-                title=f"frame-mAP {_score(report.mean_ap)} at IoU 0.5 (rules {report.rules})",
+                title=f"frame-mAP {score_text(report.mean_ap)} at IoU 0.5 (rules {report.rules})",
                 mean_ap=report.mean_ap,
             )
         )
     return paths
-
-
-def _number(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def _score(value: float) -> str:
-    return "not defined" if math.isnan(value) else f"{value:.4f}"
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def _group(name: str) -> str:

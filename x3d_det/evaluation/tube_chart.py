@@ -1,8 +1,9 @@
 """Video-mAP against the IoU threshold, as a PNG."""
 
-import io
 import math
 from collections.abc import Collection, Mapping
+
+from x3d_det.io.png import png_of
 
 _LINE = "#2f6db3"
 _INK = "#22272e"
@@ -17,11 +18,9 @@ def draw_video_map(curve: Mapping[float, float], *, marked: Collection[float], n
         marked: thresholds whose values are written at the curve.
         name: of the rules, for the title.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, 4.4), dpi=120, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.add_axes((0.1, 0.13, 0.86, 0.74))
     points = [(iou, 100 * value) for iou, value in sorted(curve.items()) if not math.isnan(value)]
     axes.plot(
@@ -45,6 +44,4 @@ def draw_video_map(curve: Mapping[float, float], *, marked: Collection[float], n
         spine.set_visible(side in ("bottom", "left"))
         spine.set_color("#c5cad1")
     figure.text(0.02, 0.93, f"video-mAP, rules {name}", fontsize=12, fontweight="bold", color=_INK)
-    buffer = io.BytesIO()
-    canvas.print_png(buffer, metadata={"Software": None})
-    return buffer.getvalue()
+    return png_of(figure)

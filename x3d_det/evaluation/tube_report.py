@@ -14,6 +14,7 @@ from x3d_det.evaluation.tube_rules import REPORTED_IOUS, TubeRules
 from x3d_det.evaluation.video_ap import ClassScores, tube_frame_ap, video_ap
 from x3d_det.io.action_tubes import FrameDetections, Tube
 from x3d_det.io.files import atomic_write
+from x3d_det.words import none_if_nan
 
 FRAME_IOU = 0.5
 """Threshold of frame-mAP."""
@@ -144,7 +145,7 @@ def _content(report: TubeReport, files: Mapping[str, str]) -> dict[str, Any]:
     return {
         "rules": report.rules.name,
         "files": dict(files),
-        "means": {name: _number(value) for name, value in report.means().items()},
+        "means": {name: none_if_nan(value) for name, value in report.means().items()},
         "classes": [
             {"name": name, "frame": _class(report.frames, row), "video": _class(report.videos, row)}
             for row, name in enumerate(report.labels)
@@ -161,7 +162,7 @@ def _class(scores: ClassScores | None, row: int) -> dict[str, Any] | None:
         "annotations": int(scores.num_annotations[row]),
         "detections": int(scores.num_detections[row]),
         "average_precision": {
-            f"{iou:.2f}": _number(float(scores.average_precision[row, column]))
+            f"{iou:.2f}": none_if_nan(float(scores.average_precision[row, column]))
             for column, iou in enumerate(scores.iou_thresholds)
         },
         "matched": {
@@ -212,7 +213,3 @@ def _csv(rows: list[list[str]]) -> str:
 
 def _percent(value: float) -> str:
     return "no annotation" if math.isnan(value) else f"{100 * value:.2f}"
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value

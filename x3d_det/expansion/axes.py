@@ -85,7 +85,7 @@ def check_axes(axes: Iterable[str]) -> tuple[str, ...]:
     for name in names:
         if name not in AXES:
             raise ConfigError(
-                f"axes: {name!r} is no axis{did_you_mean(name, AXES)}. There are {', '.join(AXES)}."
+                f"axes: {name!r} is no axis; there are {', '.join(AXES)}{did_you_mean(name, AXES)}"
             )
     if len(set(names)) < len(names):
         raise ConfigError(f"axes names one twice: {', '.join(names)}.")

@@ -116,8 +116,8 @@ def counted_cost(
     """
     if name not in COUNTS:
         raise ConfigError(
-            f"cost: {name!r} is not counted{did_you_mean(name, COUNTS)}. "
-            f"There are {', '.join(COUNTS)}, and a measured latency."
+            f"cost: {name!r} is not counted; there are {', '.join(COUNTS)}, and a measured "
+            f"latency{did_you_mean(name, COUNTS)}"
         )
     clip_size(32, aspect_ratio)
 

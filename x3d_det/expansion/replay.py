@@ -55,8 +55,8 @@ def replay(member: str, *, record: Record | None = None) -> SearchResult:
     """
     if member not in PAPER_BUDGETS_G:
         raise ConfigError(
-            f"{member!r} has no published budget{did_you_mean(member, PAPER_BUDGETS_G)}. "
-            f"There are {', '.join(PAPER_BUDGETS_G)}."
+            f"{member!r} has no published budget; there are {', '.join(PAPER_BUDGETS_G)}"
+            f"{did_you_mean(member, PAPER_BUDGETS_G)}"
         )
     return expand(
         X2D,

@@ -15,6 +15,7 @@ from typing import IO
 
 from x3d_det.errors import DataError
 from x3d_det.io.ava_rows import NUMBER
+from x3d_det.io.text import utf8_text
 
 LARGEST_NUMBER = 1e15
 MAX_FILE_BYTES = 1 << 30
@@ -125,14 +126,7 @@ def read_text(path: str | os.PathLike[str], *, suffix: str) -> str:
         DataError: as `open_foreign`; or the bytes are not UTF-8.
     """
     with open_foreign(path, suffix=suffix) as file:
-        content = file.read()
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}:{line}: byte 0x{content[error.start]:02x} is not UTF-8; save it as UTF-8."
-        ) from error
+        return utf8_text(path, file.read())
 
 
 def _check_size(path: str | os.PathLike[str], num_bytes: int) -> None:

@@ -22,8 +22,8 @@ from x3d_det.formats.rows import (
     write_lines,
 )
 from x3d_det.io import ava_rows
-from x3d_det.io.ava_checks import read_line_by_line
 from x3d_det.io.ava_csv import COORDINATES, read_proposals
+from x3d_det.io.ava_lines import read_line_by_line
 from x3d_det.io.ava_rows import CLIP_TOLERANCE, RawTable, read_bytes, read_fast
 
 if TYPE_CHECKING:

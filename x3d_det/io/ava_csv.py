@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from x3d_det.io import ava_rows
-from x3d_det.io.ava_checks import RowFaults, read_line_by_line, read_with_faults
+from x3d_det.io.ava_faults import RowFaults
+from x3d_det.io.ava_lines import read_line_by_line, read_with_faults
 from x3d_det.io.ava_rows import CLIP_TOLERANCE, COORDINATES, MAX_PERSON_ID, RawTable, read_fast
 from x3d_det.io.ava_write import (
     write_annotations,

@@ -1,7 +1,7 @@
 """Rows of AVA's csv files as columns of numbers, by the fast reader of pyarrow.
 
 The fast reader knows only whether a file is in order. Where it is not, or holds
-rows of several forms, `ava_checks` reads it line by line and names every fault.
+rows of several forms, `ava_lines` reads it line by line and names every fault.
 """
 
 import gzip

@@ -11,6 +11,7 @@ from pathlib import Path
 from x3d_det.errors import DataError, did_you_mean
 from x3d_det.io.ava_rows import read_bytes
 from x3d_det.io.class_names import loose_name, read_class_names
+from x3d_det.io.text import utf8_text
 from x3d_det.io.video_list_rows import (
     Faults,
     Row,
@@ -119,22 +120,11 @@ def _rows(
         )
     if source.is_dir():
         return folder_rows(source, extensions=extensions)
-    text = _text(source)
+    text = utf8_text(source, read_bytes(source))
     is_csv = form == "kinetics_csv" or (form == "auto" and _looks_official(text))
     read = kinetics_rows if is_csv else label_rows
     rows = read(source, text, videos_folder=videos_folder, extensions=extensions, faults=faults)
     return rows, [], []
-
-
-def _text(path: Path) -> str:
-    content = read_bytes(path)
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}:{line}: byte 0x{content[error.start]:02x} is not UTF-8; save it as UTF-8."
-        ) from None
 
 
 def _looks_official(text: str) -> bool:

@@ -3,13 +3,39 @@
 Shape suffixes in this file: H x W pixels, C channels red, green, blue, N boxes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
 
 from x3d_det.boxes import clip_boxes
 from x3d_det.errors import X3DDetError
+
+
+def detect_by_size(
+    frames_HWC: Sequence[np.ndarray],
+    find: Callable[[list[np.ndarray]], Iterable[tuple[np.ndarray, np.ndarray]]],
+) -> list[np.ndarray]:
+    """Return the persons of each frame, float32 (N, 5); see `PersonDetector.detect`.
+
+    Args:
+        frames_HWC: uint8 RGB, sizes may differ.
+        find: frames of one size -> boxes (N, 4) in pixels and scores (N,) of each.
+
+    Raises:
+        ValueError: a frame is not uint8 (H, W, 3) with pixels in it.
+    """
+    check_frames(frames_HWC)
+    rows: dict[int, np.ndarray] = {}
+    for indices in same_size_groups(frames_HWC):
+        with torch.inference_mode():
+            found = find([frames_HWC[index] for index in indices])
+        for index, (boxes_xyxy_px, scores_N) in zip(indices, found, strict=True):
+            height_px, width_px = frames_HWC[index].shape[:2]
+            rows[index] = person_rows(
+                boxes_xyxy_px, scores_N, height_px=height_px, width_px=width_px
+            )
+    return [rows[index] for index in range(len(frames_HWC))]
 
 
 def check_frames(frames_HWC: Sequence[np.ndarray]) -> None:

@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from x3d_det.errors import CheckpointError, ConfigError, X3DDetError
-from x3d_det.persons.batches import check_frames, person_rows, same_size_groups, torch_device
+from x3d_det.persons.batches import detect_by_size, torch_device
 from x3d_det.persons.detectron2_models import (
     DEFAULT_DETECTRON2_MODEL,
     DETECTRON2_MODELS,
@@ -99,23 +99,13 @@ class Detectron2PersonDetector:
 
     def detect(self, frames_HWC: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the persons of each frame; see `PersonDetector.detect`."""
-        check_frames(frames_HWC)
-        rows: dict[int, np.ndarray] = {}
-        for indices in same_size_groups(frames_HWC):
-            inputs = [self._input(frames_HWC[index]) for index in indices]
-            with torch.inference_mode():
-                outputs = self._model(inputs)
-            for index, output in zip(indices, outputs, strict=True):
-                found = output["instances"].to("cpu")
-                found = found[found.pred_classes == self._person_class]
-                height_px, width_px = frames_HWC[index].shape[:2]
-                rows[index] = person_rows(
-                    found.pred_boxes.tensor.numpy(),
-                    found.scores.numpy(),
-                    height_px=height_px,
-                    width_px=width_px,
-                )
-        return [rows[index] for index in range(len(frames_HWC))]
+        return detect_by_size(frames_HWC, self._found)
+
+    def _found(self, frames_HWC: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+        outputs = self._model([self._input(frame) for frame in frames_HWC])
+        instances = [output["instances"].to("cpu") for output in outputs]
+        persons = [found[found.pred_classes == self._person_class] for found in instances]
+        return [(own.pred_boxes.tensor.numpy(), own.scores.numpy()) for own in persons]
 
     def _input(self, frame_HWC: np.ndarray) -> dict[str, Any]:
         """Return the frame as Detectron2 wants it: resized by PIL as uint8, channels by config."""

@@ -15,7 +15,7 @@ from torchvision.models import get_model, get_model_weights
 
 from x3d_det.errors import CheckpointError, ConfigError, did_you_mean
 from x3d_det.io.published import PublishedFile
-from x3d_det.persons.batches import check_frames, person_rows, same_size_groups, torch_device
+from x3d_det.persons.batches import detect_by_size, torch_device
 from x3d_det.persons.options import PersonDetectorOptions
 from x3d_det.persons.weights import (
     WeightsFile,
@@ -105,22 +105,15 @@ class TorchvisionPersonDetector:
 
     def detect(self, frames_HWC: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the persons of each frame; see `PersonDetector.detect`."""
-        check_frames(frames_HWC)
-        rows: dict[int, np.ndarray] = {}
-        for indices in same_size_groups(frames_HWC):
-            pictures = [self._picture(frames_HWC[index]) for index in indices]
-            with torch.inference_mode():
-                outputs = self._model(pictures)
-            for index, output in zip(indices, outputs, strict=True):
-                height_px, width_px = frames_HWC[index].shape[:2]
-                is_person = output["labels"] == self._person_class
-                rows[index] = person_rows(
-                    output["boxes"][is_person].cpu().numpy(),
-                    output["scores"][is_person].cpu().numpy(),
-                    height_px=height_px,
-                    width_px=width_px,
-                )
-        return [rows[index] for index in range(len(frames_HWC))]
+        return detect_by_size(frames_HWC, self._found)
+
+    def _found(self, frames_HWC: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+        outputs = self._model([self._picture(frame) for frame in frames_HWC])
+        persons = [output["labels"] == self._person_class for output in outputs]
+        return [
+            (output["boxes"][own].cpu().numpy(), output["scores"][own].cpu().numpy())
+            for output, own in zip(outputs, persons, strict=True)
+        ]
 
     def _picture(self, frame_HWC: np.ndarray) -> Tensor:
         """Return the frame as torchvision wants it: float32 (C, H, W) in [0, 1]."""

@@ -40,7 +40,7 @@ class Meter:
     def __enter__(self) -> "Meter":
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self._line.close()
 
     def of(self, key: Hashable) -> Callable[[float], None]:

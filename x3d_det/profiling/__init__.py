@@ -3,7 +3,14 @@
 from x3d_det.profiling.case import KINDS, PRECISIONS, ProfileCase, profile_cases
 from x3d_det.profiling.measure import Speed
 from x3d_det.profiling.networks import Cost, Networks, has_pytorchvideo
-from x3d_det.profiling.run import Profile, ProfileRow, check_devices, present_devices, run_profile
+from x3d_det.profiling.run import (
+    Profile,
+    ProfileRow,
+    check_devices,
+    present_devices,
+    processor_name,
+    run_profile,
+)
 
 __all__ = [
     "KINDS",
@@ -17,6 +24,7 @@ __all__ = [
     "check_devices",
     "has_pytorchvideo",
     "present_devices",
+    "processor_name",
     "profile_cases",
     "run_profile",
 ]

@@ -95,7 +95,7 @@ def environment(
 ) -> dict[str, str | int]:
     """Return processor, devices, threads and versions, for the record."""
     found: dict[str, str | int] = {
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count() or 0,
         "threads": num_threads or torch.get_num_threads(),
         "python": platform.python_version(),
@@ -156,7 +156,7 @@ def _measure(
     return rows
 
 
-def _processor() -> str:
+def processor_name() -> str:
     """Return the processor's name, as Linux tells it where it does."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():

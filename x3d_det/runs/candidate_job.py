@@ -61,6 +61,7 @@ class TrainingJob:
         config: plain values of the experiment.
         identity: hash of all that the result depends on; a folder serves one alone.
         stop_after_epoch: leave then; None: at the end.
+        working_dir: where the search was started; paths of the config hold from there.
     """
 
     folder: str
@@ -68,6 +69,7 @@ class TrainingJob:
     config: Mapping[str, Any]
     identity: str
     stop_after_epoch: int | None = None
+    working_dir: str = "."
 
     @property
     def file(self) -> Path:
@@ -164,6 +166,8 @@ def perform(job: TrainingJob) -> JobResult:
 def main(argv: Sequence[str]) -> int:
     """Perform the job of a file: `candidate_job job.json PARENT`."""
     job = TrainingJob(**json.loads(Path(argv[0]).read_text(encoding="utf-8")))
+    # Slurm's warning of the end goes to all processes of a job; the one above acts on it.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     _end_with(int(argv[1]))
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:

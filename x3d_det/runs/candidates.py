@@ -7,6 +7,7 @@ step train up to a rung; the better ones go on from their checkpoints, the other
 import hashlib
 import json
 import math
+import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -31,6 +32,7 @@ TRAINERS = {
     "kinetics": "x3d_det.runs.candidate_training:train_kinetics_candidate",
     "ava": "x3d_det.runs.candidate_training:train_ava_candidate",
 }
+_OUTCOMES: dict[str, Any] = {one.__name__: one for one in (Scored, Failed, Stopped)}
 METRICS = {"kinetics": "top-1 accuracy", "ava": "frame-mAP"}
 """What the score of each kind of experiment is called."""
 
@@ -43,7 +45,7 @@ class SearchedExperiment:
         num_threads: of each training.
 
     Raises:
-        ConfigError: the experiment's config is wrong.
+        ConfigError: the experiment's config is wrong, or begins with weights of one network.
     """
 
     def __init__(self, settings: SearchedExperimentConfig, *, num_threads: int = 1) -> None:
@@ -56,6 +58,14 @@ class SearchedExperiment:
             f"num_threads={num_threads}",
         ]
         self.base: Any = self._load(self._settings)
+        searching = self._load([*self._settings, *self._candidate_settings])
+        for weights in (self.base.pretrained, searching.pretrained):
+            if weights is not None:
+                raise ConfigError(
+                    f"experiment.config = {self._file}: pretrained = {weights}, but weights are of "
+                    "one network, and each candidate is another one, trained from random weights; "
+                    "take it out, or set experiment.settings.pretrained=null."
+                )
 
     def config_of(self, factors: Factors, *, is_candidate: bool) -> Any:
         """Return the experiment with a network and its clips.
@@ -81,6 +91,8 @@ class SearchedExperiment:
         base = self.base
         values: dict[str, Any] = factors.config_values()
         values["model"]["name"] = "x2d"  # the member that all of them are expansions of
+        if base.expected is not None:
+            values["expected"] = None  # a result known of the base's own network
         share = factors.crop_px / base.clip.train_crop
 
         def scaled(size: int) -> int:
@@ -239,27 +251,34 @@ class CandidateScorer:
             config=values,
             identity=hashlib.sha256(text.encode()).hexdigest(),
             stop_after_epoch=stop_after_epoch,
+            working_dir=os.getcwd(),  # tasks of a Ray cluster run elsewhere
         )
 
     def _halved(self, candidates: Sequence[Candidate], halving: HalvingConfig) -> Iterator[Outcome]:
         """Settle all candidates together: which one is stopped depends on the others.
 
         So nothing is given before all is settled and on file; a search that was killed while
-        it took the outcomes then gets the rest of these.
+        it took the outcomes then gets the rest of these. What was settled under other settings
+        of halving or training is settled anew.
         """
         file = self._folder / f"halving_step{candidates[0].step:02}.json"
-        names = {self.folder_of(one, self._seeds[0]).name: one for one in candidates}
-        fates: dict[str, dict[str, Any]] = {}
-        if file.exists():
-            fates = json.loads(file.read_text(encoding="utf-8"))
-        if not names.keys() <= fates.keys():
+        fates = _fates_on_file(file)
+        keys = {one: self._halving_key(one, halving) for one in candidates}
+        if not fates.keys() >= {*keys.values()}:
             outcomes = self._halve(candidates, halving)
-            fates = {**fates, **{name: _fate(outcomes[one]) for name, one in names.items()}}
+            fates = {**fates, **{key: _fate(outcomes[one]) for one, key in keys.items()}}
             self._folder.mkdir(parents=True, exist_ok=True)
             with atomic_write(file, "w") as target:
                 json.dump(fates, target, indent=1)
-        for name, one in names.items():
-            yield _outcome_of(fates[name], one)
+        for one, key in keys.items():
+            yield _outcome_of(fates[key], one)
+
+    def _halving_key(self, candidate: Candidate, halving: HalvingConfig) -> str:
+        """Return a candidate's name with a hash of all that its fate in a halving depends on."""
+        trainings = [self._job(candidate, seed, None).identity for seed in self._seeds]
+        text = json.dumps([halving.model_dump(mode="json"), trainings])
+        name = self.folder_of(candidate, self._seeds[0]).name
+        return f"{name} {hashlib.sha256(text.encode()).hexdigest()}"
 
     def _halve(
         self, candidates: Sequence[Candidate], halving: HalvingConfig
@@ -332,15 +351,29 @@ def _with_full_score(outcome: Outcome, trained: _Trained) -> Outcome:
     )
 
 
+def _fates_on_file(file: Path) -> dict[str, dict[str, Any]]:
+    try:
+        fates = json.loads(file.read_text(encoding="utf-8"))
+        if all(fate["kind"] in _OUTCOMES for fate in fates.values()):
+            return dict(fates)
+        raise ValueError("an unknown kind of outcome")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise X3DDetError(
+            f"{file} is no file of a halving ({error!r}); remove it, and the step is settled "
+            "again from the trainings on file."
+        ) from error
+
+
 def _fate(outcome: Outcome) -> dict[str, Any]:
     values = {name: value for name, value in asdict(outcome).items() if name != "candidate"}
     return {"kind": type(outcome).__name__, **values}
 
 
 def _outcome_of(fate: Mapping[str, Any], candidate: Candidate) -> Outcome:
-    kinds = {"Scored": Scored, "Failed": Failed, "Stopped": Stopped}
     values = {name: value for name, value in fate.items() if name != "kind"}
-    outcome: Outcome = kinds[fate["kind"]](candidate=candidate, **values)
+    outcome: Outcome = _OUTCOMES[fate["kind"]](candidate=candidate, **values)
     return outcome
 
 

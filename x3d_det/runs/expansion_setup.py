@@ -1,5 +1,6 @@
 """What a search is told, and finds out by itself, before anything trains: cost and limits."""
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -109,7 +110,11 @@ def check_data(experiment: SearchedExperiment) -> list[Path]:
     require_dataset_files(config, ["train", "val"])
     _require_own_validation(config)
     if isinstance(config, KineticsConfig):
-        paths = [video.path for video in build_lists(config, ("train", "val")).videos["val"]]
+        videos = build_lists(config, ("train", "val")).videos
+        paths = [video.path for video in videos["val"]]
+        trained_on = {os.path.realpath(video.path) for video in videos["train"]}
+        if all(os.path.realpath(path) in trained_on for path in paths):
+            raise _no_validation(config, "list", "holds nothing but videos that it trains on")
     else:
         paths = _ava_videos(config)
     return paths[:: max(1, len(paths) // NUM_PROBED_VIDEOS)][:NUM_PROBED_VIDEOS]
@@ -119,11 +124,15 @@ def _require_own_validation(config: ExperimentConfig | KineticsConfig) -> None:
     name = "list" if isinstance(config, KineticsConfig) else "annotations"
     train, val = (str(getattr(split, name)) for split in (config.dataset.train, config.dataset.val))
     if train == val:
-        raise DataError(
-            f"data set {config.dataset.name} has no validation: dataset.val.{name} = {val} is "
-            "what it trains on, and the search would choose what remembers it best; set "
-            f"dataset.val.{name} to data of its own."
-        )
+        raise _no_validation(config, name, "is what it trains on")
+
+
+def _no_validation(config: ExperimentConfig | KineticsConfig, name: str, fault: str) -> DataError:
+    return DataError(
+        f"data set {config.dataset.name} has no validation: dataset.val.{name} = "
+        f"{getattr(config.dataset.val, name)} {fault}, and the search would choose what "
+        f"remembers it best; set dataset.val.{name} to data of its own."
+    )
 
 
 def _ava_videos(config: ExperimentConfig) -> list[Path]:

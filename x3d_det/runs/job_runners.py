@@ -35,6 +35,8 @@ asked to save its work and stop."""
 _POLL_SECONDS = 0.1
 _SAVE_SECONDS = 60.0
 _SLURM_POLL_SECONDS = 2.0
+# The last one is Slurm's warning, which may come before a process knows of it.
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 _FAILED_STATES = ("FAILED", "OUT_OF_MEMORY", "TIMEOUT", "COMPLETED")
 
 
@@ -94,6 +96,7 @@ def run_job(
             stdout=log,
             stderr=log,
             env={**os.environ, **(environment or {})},
+            cwd=job.working_dir,
             start_new_session=True,  # Ctrl-C is for the search, which then asks for the stop
         )
         try:
@@ -148,7 +151,7 @@ def _result_of(job: TrainingJob, exit_code: int, over_seconds: float | None) -> 
 
 def _ended_silently(job: TrainingJob, exit_code: int) -> JobResult:
     """Return what an ending without a word means: a job says itself what its candidate did."""
-    if exit_code in (-signal.SIGTERM, -signal.SIGINT):
+    if -exit_code in _STOP_SIGNALS:
         return JobResult(status="stopped", reason=f"by signal {-exit_code}")
     if exit_code >= 0:
         return JobResult(status="error", reason=f"its process ended with code {exit_code}.")
@@ -210,7 +213,8 @@ def _on_slurm(
     for job in jobs:
         if job not in todo:
             yield job, run_job(job)
-    submitted = executor.map_array(run_job, todo, [seconds_limit] * len(todo)) if todo else []
+    limits = [seconds_limit] * len(todo)
+    submitted = executor.map_array(_SlurmTask(), todo, limits) if todo else []
     running = dict(zip(submitted, todo, strict=True))
     try:
         for done in submitit.helpers.as_completed(submitted, poll_frequency=_SLURM_POLL_SECONDS):
@@ -218,6 +222,24 @@ def _on_slurm(
     finally:
         for left in running:
             left.cancel()
+
+
+class _SlurmTask:
+    """`run_job` as submitit wants it, to put a job that Slurm interrupts back into the queue.
+
+    So a training that outlasts the time limit of its job, or that was preempted, goes on from
+    its last checkpoint; submitit asks for that three times after a time limit.
+    """
+
+    def __call__(self, job: TrainingJob, seconds_limit: float) -> JobResult:
+        """Return the job's result."""
+        return run_job(job, seconds_limit)
+
+    def checkpoint(self, job: TrainingJob, seconds_limit: float) -> Any:
+        """Return what to do when it is run again: the same."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(self, job, seconds_limit)
 
 
 def _slurm_executor(config: RunnerConfig, folder: Path) -> Any:

@@ -119,6 +119,7 @@ def train_on_kinetics(
         evaluate=evaluate,
         note_batch=_Notes(),
         before_step=course.before_step,
+        statistics_batches=course.statistics_batches,
         run_metadata={
             "config": config.model_dump(mode="json"),
             "classes": list(lists.class_names),

@@ -15,7 +15,7 @@ from x3d_det.engine.infer import KeyframeScores
 from x3d_det.errors import ConfigError
 from x3d_det.io.files import atomic_write
 from x3d_det.models import X3DDetector
-from x3d_det.runs.ava import evaluate_scores, load_for_scoring, score_boxes
+from x3d_det.runs.ava_evaluation import evaluate_scores, load_for_scoring, score_boxes
 
 _logger = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ def _result(
     threshold: float,
 ) -> ThresholdResult:
     kept = [item.boxes_above(threshold) for item in scored]
-    report, _ = evaluate_scores(config, data, kept)
+    report, _, _ = evaluate_scores(config, data, kept)
     nums_boxes = [len(item.boxes_norm) for item in kept]
     _logger.info("threshold %g: frame-mAP %.4f", threshold, report.mean_ap)
     return ThresholdResult(

@@ -5,7 +5,7 @@ else is made changes a byte. A stopped run is completed by a later one (`made_fo
 """
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,9 @@ from x3d_det.synthetic.actions import ACTION_IDS
 from x3d_det.synthetic.film import VideoRecord, make_video, video_path
 from x3d_det.synthetic.made_folder import (
     MadeFolder,
+    MadeSummary,
     ProgressFunction,
     check_at_least,
-    generator_digest,
-    in_processes,
-    num_bytes,
 )
 from x3d_det.synthetic.script import (
     FIRST_FILM_SECOND,
@@ -33,35 +31,18 @@ KIND = "generated AVA"
 
 
 @dataclass(frozen=True, kw_only=True)
-class AvaMiniSettings:
-    """Everything that decides the bytes of the set; `generator` is a digest of this package."""
-
-    seed: int
-    num_train_videos: int
-    num_val_videos: int
-    seconds_per_video: int
-    generator: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class AvaMiniSummary:
+class AvaMiniSummary(MadeSummary):
     """What a folder holds.
 
     Attributes:
-        output_dir: the folder.
-        reused: nothing had to be made.
         num_videos, num_keyframes, num_boxes: by split.
         instances: by split, action id to annotated instances.
-        num_bytes: of all files together.
     """
 
-    output_dir: Path
-    reused: bool
     num_videos: dict[str, int]
     num_keyframes: dict[str, int]
     num_boxes: dict[str, int]
     instances: dict[str, dict[int, int]]
-    num_bytes: int
 
     def lines(self) -> list[str]:
         """Return the summary in words and as a table of instances by action."""
@@ -112,18 +93,16 @@ def generate_ava_mini(
             ("workers", workers, 1),
         ),
     )
-    folder = Path(output_dir)
-    settings = AvaMiniSettings(
-        seed=seed,
-        num_train_videos=num_train_videos,
-        num_val_videos=num_val_videos,
-        seconds_per_video=seconds_per_video,
-        generator=generator_digest(),
-    )
-    made = MadeFolder(folder, asdict(settings), kind=KIND)
+    settings = {
+        "seed": seed,
+        "num_train_videos": num_train_videos,
+        "num_val_videos": num_val_videos,
+        "seconds_per_video": seconds_per_video,
+    }
+    made = MadeFolder(output_dir, settings, kind=KIND)
     standing = made.complete_manifest()
     if standing is not None:
-        return _summary(folder, standing, reused=True)
+        return _summary(made, standing)
     kept = made.start(("annotations", "person_boxes", "videos"))
     plans = [
         plan
@@ -131,15 +110,10 @@ def generate_ava_mini(
         for plan in plan_split(seed, split, num_videos=count, seconds_per_video=seconds_per_video)
     ]
     assert len({plan.video_id for plan in plans}) == len(plans)
-    make = partial(make_video, folder=folder, seed=seed, kept=kept)
-    records: dict[str, VideoRecord] = {}
-    for record in in_processes(make, plans, workers=workers):
-        records[record.video_id] = record
-        made.add(video_path(record.video_id), record.sha256)
-        if progress is not None:
-            progress(len(records), len(plans))
-    counts = _write_tables(folder, plans, records)
-    return _summary(folder, made.finish(counts, _file_names(plans)), reused=False)
+    make = partial(make_video, folder=made.folder, seed=seed, kept=kept)
+    records = made.fill(make, plans, workers=workers, progress=progress)
+    counts = _write_tables(made.folder, plans, {record.video_id: record for record in records})
+    return _summary(made, made.finish(counts, _file_names(plans)))
 
 
 def table_paths(split: str) -> dict[str, str]:
@@ -200,11 +174,12 @@ def _write_tables(
     return counts
 
 
-def _summary(folder: Path, manifest: dict[str, Any], *, reused: bool) -> AvaMiniSummary:
+def _summary(made: MadeFolder, manifest: dict[str, Any]) -> AvaMiniSummary:
     counts = manifest["counts"]
     return AvaMiniSummary(
-        output_dir=folder,
-        reused=reused,
+        output_dir=made.folder,
+        seconds=made.seconds,
+        num_bytes=made.num_bytes(manifest),
         num_videos={split: counts[split]["videos"] for split in SPLITS},
         num_keyframes={split: counts[split]["keyframes"] for split in SPLITS},
         num_boxes={split: counts[split]["boxes"] for split in SPLITS},
@@ -212,7 +187,6 @@ def _summary(folder: Path, manifest: dict[str, Any], *, reused: bool) -> AvaMini
             split: {int(key): value for key, value in counts[split]["instances"].items()}
             for split in SPLITS
         },
-        num_bytes=num_bytes(folder, manifest),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from x3d_det.io.files import sha256_file
 from x3d_det.io.video_writer import VideoWriter
+from x3d_det.synthetic.made_folder import MadeFile
 from x3d_det.synthetic.proposals import detector_like
 from x3d_det.synthetic.script import FIRST_FILM_SECOND, ShotPlan, VideoPlan, random_stream
 from x3d_det.synthetic.shot import Shot
@@ -20,13 +21,12 @@ _NOMINAL_VARIABLE_FPS = Fraction(30)
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoRecord:
-    """The rows that one video adds to the csv files, and the digest of its file."""
+class VideoRecord(MadeFile):
+    """The file of one video, and the rows that it adds to the csv files."""
 
     video_id: str
     annotations: list[tuple[Any, ...]]
     proposals: list[tuple[Any, ...]]
-    sha256: str
 
 
 def video_path(video_id: str) -> str:
@@ -153,6 +153,7 @@ def _record(
     sha256: str,
 ) -> VideoRecord:
     return VideoRecord(
+        name=video_path(plan.video_id),
         video_id=plan.video_id,
         annotations=annotations,
         proposals=sorted(proposals, key=lambda row: row[1]),

@@ -8,7 +8,7 @@ places of the generated AVA, framed round the figures. A stopped run is complete
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -22,12 +22,11 @@ from x3d_det.io.files import atomic_write
 from x3d_det.synthetic.film import write_film
 from x3d_det.synthetic.kinetics_script import CLASS_NAMES, KineticsClip, clip_stream, plan_clips
 from x3d_det.synthetic.made_folder import (
+    MadeFile,
     MadeFolder,
+    MadeSummary,
     ProgressFunction,
     check_at_least,
-    generator_digest,
-    in_processes,
-    num_bytes,
 )
 from x3d_det.synthetic.script import SPLITS
 from x3d_det.synthetic.shot import Shot
@@ -45,35 +44,18 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class KineticsMiniSettings:
-    """Everything that decides the bytes of the set; `generator` is a digest of this package."""
-
-    seed: int
-    train_clips_per_class: int
-    val_clips_per_class: int
-    class_names: tuple[str, ...]
-    generator: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class KineticsMiniSummary:
+class KineticsMiniSummary(MadeSummary):
     """What a folder holds.
 
     Attributes:
-        output_dir: the folder.
-        reused: nothing had to be made.
         class_names: in the order of their labels.
         num_clips: by split.
         num_seconds: of all clips together, by split.
-        num_bytes: of all files together.
     """
 
-    output_dir: Path
-    reused: bool
     class_names: tuple[str, ...]
     num_clips: dict[str, int]
     num_seconds: dict[str, float]
-    num_bytes: int
 
     def lines(self) -> list[str]:
         """Return the summary in words."""
@@ -120,32 +102,26 @@ def generate_kinetics_mini(
         ),
     )
     classes = _checked_classes(class_names)
-    folder = Path(output_dir)
-    settings = KineticsMiniSettings(
-        seed=seed,
-        train_clips_per_class=train_clips_per_class,
-        val_clips_per_class=val_clips_per_class,
-        class_names=classes,
-        generator=generator_digest(),
-    )
-    made = MadeFolder(folder, asdict(settings), kind=KIND)
+    settings = {
+        "seed": seed,
+        "train_clips_per_class": train_clips_per_class,
+        "val_clips_per_class": val_clips_per_class,
+        "class_names": classes,
+    }
+    made = MadeFolder(output_dir, settings, kind=KIND)
     standing = made.complete_manifest()
     if standing is not None:
-        return _summary(folder, standing, reused=True)
+        return _summary(made, standing)
     kept = made.start(f"{split}/{name}" for split in SPLITS for name in classes)
     clips = [
         clip
         for split, number in zip(SPLITS, (train_clips_per_class, val_clips_per_class), strict=True)
         for clip in plan_clips(seed, split, clips_per_class=number, class_names=classes)
     ]
-    make = partial(make_clip, folder=folder, seed=seed, kept=kept)
-    for done, (name, sha256) in enumerate(in_processes(make, clips, workers=workers), start=1):
-        made.add(name, sha256)
-        if progress is not None:
-            progress(done, len(clips))
-    names = _write_lists(folder, clips, classes)
-    manifest = made.finish(_counts(clips), [*names, *(clip.path for clip in clips)])
-    return _summary(folder, manifest, reused=False)
+    make = partial(make_clip, folder=made.folder, seed=seed, kept=kept)
+    files = [file.name for file in made.fill(make, clips, workers=workers, progress=progress)]
+    names = _write_lists(made.folder, clips, classes)
+    return _summary(made, made.finish(_counts(clips), [*names, *files]))
 
 
 def list_path(split: str) -> str:
@@ -153,10 +129,8 @@ def list_path(split: str) -> str:
     return f"{split}.csv"
 
 
-def make_clip(
-    clip: KineticsClip, *, folder: Path, seed: int, kept: Mapping[str, str]
-) -> tuple[str, str]:
-    """Draw and encode one clip, unless it stands; return its name in the folder and its sha256.
+def make_clip(clip: KineticsClip, *, folder: Path, seed: int, kept: Mapping[str, str]) -> MadeFile:
+    """Draw and encode one clip, unless it stands, and return its file.
 
     Args:
         clip: what it shows.
@@ -165,7 +139,7 @@ def make_clip(
         kept: sha256 of files that stand, by name in the folder.
     """
     if clip.path in kept:
-        return clip.path, kept[clip.path]
+        return MadeFile(name=clip.path, sha256=kept[clip.path])
     shot, window = open_clip(clip, seed=seed)
     left, top, right, bottom = window
     size = (2 * round(HEIGHT * (right - left) / (bottom - top) / 2), HEIGHT)
@@ -177,7 +151,7 @@ def make_clip(
         nominal_fps=clip.fps,
         crf=CRF,
     )
-    return clip.path, sha256
+    return MadeFile(name=clip.path, sha256=sha256)
 
 
 def open_clip(clip: KineticsClip, *, seed: int) -> tuple[Shot, Box]:
@@ -279,13 +253,13 @@ def _counts(clips: list[KineticsClip]) -> dict[str, Any]:
     }
 
 
-def _summary(folder: Path, manifest: Mapping[str, Any], *, reused: bool) -> KineticsMiniSummary:
+def _summary(made: MadeFolder, manifest: Mapping[str, Any]) -> KineticsMiniSummary:
     counts = manifest["counts"]
     return KineticsMiniSummary(
-        output_dir=folder,
-        reused=reused,
+        output_dir=made.folder,
+        seconds=made.seconds,
+        num_bytes=made.num_bytes(manifest),
         class_names=tuple(manifest["settings"]["class_names"]),
         num_clips={split: counts[split]["clips"] for split in SPLITS},
         num_seconds={split: counts[split]["seconds"] for split in SPLITS},
-        num_bytes=num_bytes(folder, manifest),
     )

@@ -7,8 +7,10 @@ so far; a later run with the same settings keeps those whose bytes are still the
 import hashlib
 import json
 import multiprocessing
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,8 +23,42 @@ _PROGRESS = "progress.json"
 ProgressFunction = Callable[[int, int], None]
 """Called with the number of videos that stand and the number of all videos."""
 
+
+@dataclass(frozen=True, kw_only=True)
+class MadeFile:
+    """One file of a set: its name relative to the folder, and its sha256."""
+
+    name: str
+    sha256: str
+
+
 Job = TypeVar("Job")
-Result = TypeVar("Result")
+Made = TypeVar("Made", bound=MadeFile)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeSummary:
+    """What there is to say of every made set.
+
+    Attributes:
+        output_dir: the folder.
+        seconds: that the making took; None: nothing had to be made.
+        num_bytes: of all files together.
+    """
+
+    output_dir: Path
+    seconds: float | None
+    num_bytes: int
+
+    @property
+    def reused(self) -> bool:
+        """Whether nothing had to be made."""
+        return self.seconds is None
+
+    def last_line(self) -> str:
+        """Return where the set is, whether it was made now, and how large it is."""
+        done = "stands already" if self.seconds is None else f"made in {self.seconds:.0f} s"
+        return f"{self.output_dir}: {done}, {self.num_bytes / 1e6:.1f} MB"
 
 
 class MadeFolder:
@@ -30,14 +66,19 @@ class MadeFolder:
 
     Args:
         folder: made where missing.
-        settings: plain values by name; two kinds of set have different names.
+        settings: plain values by name, all that decide the bytes but for the code, of which a
+            digest is added; two kinds of set have different names.
         kind: in words, for messages, such as "generated AVA".
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], *, kind: str) -> None:
-        self.folder, self._kind = folder, kind
+    def __init__(self, folder: str | Path, settings: Mapping[str, Any], *, kind: str) -> None:
+        self.folder, self._kind = Path(folder), kind
+        self.seconds: float | None = None
+        """That the making took; None before its end, and where nothing had to be made."""
+        self._started = time.monotonic()
+        everything = {**settings, "generator": _generator_digest()}
         # As the file will give them back: tuples are lists there.
-        self._settings: dict[str, Any] = json.loads(json.dumps(dict(settings)))
+        self._settings: dict[str, Any] = json.loads(json.dumps(everything))
         self._made: dict[str, str] = {}
 
     def complete_manifest(self) -> dict[str, Any] | None:
@@ -72,17 +113,39 @@ class MadeFolder:
         (self.folder / MANIFEST).unlink(missing_ok=True)
         return dict(self._made)
 
-    def add(self, name: str, sha256: str) -> None:
-        """Note a file that stands, so that a later run keeps it."""
-        self._made[name] = sha256
-        self._write(_PROGRESS, sha256=self._made)
+    def fill(
+        self,
+        make: Callable[[Job], Made],
+        jobs: Sequence[Job],
+        *,
+        workers: int,
+        progress: ProgressFunction | None,
+    ) -> Iterator[Made]:
+        """Yield the file of each job, in any order, noted so that a later run keeps it.
+
+        Args:
+            make, jobs: can be pickled.
+            workers: processes; the result does not depend on it.
+            progress: told after each file.
+        """
+        for done, file in enumerate(_in_processes(make, jobs, workers=workers), start=1):
+            self._made[file.name] = file.sha256
+            self._write(_PROGRESS, sha256=self._made)
+            if progress is not None:
+                progress(done, len(jobs))
+            yield file
 
     def finish(self, counts: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
         """Write and return the manifest over the named files, the whole set."""
         digests = {name: sha256_file(self.folder / name) for name in sorted(names)}
         manifest = self._write(MANIFEST, counts=dict(counts), sha256=digests)
         (self.folder / _PROGRESS).unlink(missing_ok=True)
+        self.seconds = time.monotonic() - self._started
         return manifest
+
+    def num_bytes(self, manifest: Mapping[str, Any]) -> int:
+        """Return the size of all files of the manifest together."""
+        return sum((self.folder / name).stat().st_size for name in manifest["sha256"])
 
     def _refuse_foreign(self, earlier: Sequence[Mapping[str, Any]]) -> None:
         kinds = [set(found["settings"]) for found in earlier if "settings" in found]
@@ -101,11 +164,6 @@ class MadeFolder:
         return everything
 
 
-def num_bytes(folder: Path, manifest: Mapping[str, Any]) -> int:
-    """Return the size of all files of a manifest together."""
-    return sum((folder / name).stat().st_size for name in manifest["sha256"])
-
-
 def check_at_least(kind: str, numbers: Iterable[tuple[str, int, int]]) -> None:
     """Check (name, value, least value) of the numbers that a set is asked for.
 
@@ -119,21 +177,15 @@ def check_at_least(kind: str, numbers: Iterable[tuple[str, int, int]]) -> None:
         raise DataError(f"the {kind} cannot be made: " + "; ".join(faults) + ".")
 
 
-def in_processes(
-    function: Callable[[Job], Result], jobs: Sequence[Job], *, workers: int
-) -> Iterator[Result]:
-    """Yield what a function makes of each job, as they are done, in any order.
-
-    Args:
-        function, jobs: can be pickled.
-        workers: processes; with 1 the calling process does it all.
-    """
-    if workers == 1:
-        yield from map(function, jobs)
+def _in_processes(
+    make: Callable[[Job], Made], jobs: Sequence[Job], *, workers: int
+) -> Iterator[Made]:
+    if workers == 1:  # the calling process does it all
+        yield from map(make, jobs)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-        futures = [pool.submit(function, job) for job in jobs]
+        futures = [pool.submit(make, job) for job in jobs]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -142,7 +194,7 @@ def in_processes(
             raise
 
 
-def generator_digest() -> str:
+def _generator_digest() -> str:
     """Return a digest of this package's own text: changed code makes a new set."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):

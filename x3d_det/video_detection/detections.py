@@ -3,7 +3,6 @@
 import logging
 import weakref
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from x3d_det.video_detection.frames import ShownFrame, SourceInfo
@@ -81,10 +80,5 @@ class Detections(Generic[_Item]):
     def __enter__(self) -> "Detections[_Item]":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -1,7 +1,6 @@
 """The Python interface: a trained detector that names the actions of everybody in a video."""
 
 from collections.abc import Callable, Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,10 +14,9 @@ from x3d_det.tracking import PersonLinker, make_linker
 from x3d_det.video_detection.detections import Detections
 from x3d_det.video_detection.frames import ShownFrame, SourceInfo
 from x3d_det.video_detection.linking import Numbering
-from x3d_det.video_detection.options import PipelineOptions
 from x3d_det.video_detection.persons import GivenBoxes, PersonFinder
 from x3d_det.video_detection.pipeline import Pipeline
-from x3d_det.video_detection.request import Boxes, Request, Video
+from x3d_det.video_detection.request import Request, Video
 from x3d_det.video_detection.results import KeyframeActions, PersonActions, ScoredAction
 from x3d_det.video_detection.trained import TrainedClasses, TrainedDetector, load_trained
 from x3d_det.video_detection.window import ClipWindow, Look, Moment, Ready
@@ -118,17 +116,7 @@ class ActionDetector:
         }
 
     def detect(
-        self,
-        video: Video,
-        *,
-        fps: float | Fraction | None = None,
-        interval_seconds: float = 1.0,
-        person_looks: int = 1,
-        boxes: Boxes | None = None,
-        start_seconds: float = 0.0,
-        end_seconds: float | None = None,
-        tracker: str | None = "iou",
-        options: PipelineOptions | None = None,
+        self, video: Video, request: Request | None = None, *, tracker: str | None = "iou"
     ) -> "Detections[KeyframeActions]":
         """Return everybody at every keyframe, one keyframe after another, as they are ready.
 
@@ -138,71 +126,29 @@ class ActionDetector:
         Args:
             video: a file, the URL of a stream, the number of a camera, an iterable of uint8 RGB
                 arrays (H, W, 3) of one size, or a `VideoSource`.
-            fps: frames a second of arrays; of nothing else.
-            interval_seconds: from one keyframe to the next; they are its multiples.
-            person_looks: times that persons are looked for each interval; results between
-                keyframes have persons without actions.
-            boxes: persons by second, in place of the detector: a table of person boxes (a file,
-                or its rows of this video), or second -> (N, 5). Its seconds are the keyframes.
-                Of a file, the rows named as the video's file is, without its ending.
-            start_seconds, end_seconds: half-open range of the keyframes; None: to the end.
+            request: which seconds, which persons; None: `Request()`, every second to the end.
             tracker: numbers the persons over time: "iou" by overlap, or one of the package
                 `trackers` (see `tracking.LINKERS`); None leaves `track_id` None.
-            options: queues and batches.
 
         Raises:
             VideoError: the video cannot be opened, or has no picture.
             DataError: boxes that cannot be used.
-            ConfigError: a value outside its range.
+            ConfigError: a value that does not go with the video, or no such tracker.
         """
-        request = Request(
-            fps=fps,
-            interval_seconds=interval_seconds,
-            person_looks=person_looks,
-            boxes=boxes,
-            start_seconds=start_seconds,
-            end_seconds=end_seconds,
-            options=options or PipelineOptions(),
-        )
-        return Detections(
-            self._pipeline(video, request, keeps_frames=False, linker=_linker(tracker, request)),
-            warns=True,
-        )
+        return Detections(self._tracked(video, request, tracker, keeps_frames=False), warns=True)
 
     def detect_with_frames(
-        self,
-        video: Video,
-        *,
-        fps: float | Fraction | None = None,
-        interval_seconds: float = 1.0,
-        person_looks: int = 1,
-        boxes: Boxes | None = None,
-        start_seconds: float = 0.0,
-        end_seconds: float | None = None,
-        tracker: str | None = "iou",
-        options: PipelineOptions | None = None,
+        self, video: Video, request: Request | None = None, *, tracker: str | None = "iou"
     ) -> "Detections[KeyframeActions | ShownFrame]":
         """Return what `detect` does and, among it, every frame of the range.
 
         A keyframe comes before the frames that are shown before it: who draws a frame knows the
-        keyframe behind it and, if it is within `options.hold_seconds`, the one ahead. Frames come
-        in the order of their seconds, and so do keyframes.
+        keyframe behind it and, if it is within `PipelineOptions.hold_seconds`, the one ahead.
+        Frames come in the order of their seconds, and so do keyframes.
 
         Args and errors: as of `detect`.
         """
-        request = Request(
-            fps=fps,
-            interval_seconds=interval_seconds,
-            person_looks=person_looks,
-            boxes=boxes,
-            start_seconds=start_seconds,
-            end_seconds=end_seconds,
-            options=options or PipelineOptions(),
-        )
-        return Detections(
-            self._pipeline(video, request, keeps_frames=True, linker=_linker(tracker, request)),
-            warns=True,
-        )
+        return Detections(self._tracked(video, request, tracker, keeps_frames=True), warns=True)
 
     def run(
         self,
@@ -218,9 +164,9 @@ class ActionDetector:
 
         Args:
             video: as for `detect`.
-            request: the other arguments of `detect`.
+            request: as for `detect`.
             keeps_frames: give the frames too.
-            linker: as for `detect`; it numbers the known results too.
+            linker: numbers the persons, those of the known results too; None: nobody does.
             known: results of an earlier run of the same request, in their order.
             num_known: how many are taken from it.
 
@@ -237,6 +183,15 @@ class ActionDetector:
                 num_known=num_known,
             )
         )
+
+    def _tracked(
+        self, video: Video, request: Request | None, tracker: str | None, *, keeps_frames: bool
+    ) -> Pipeline:
+        request = Request() if request is None else request
+        linker = None
+        if tracker is not None:
+            linker = make_linker(tracker, spacing_seconds=request.interval_seconds)
+        return self._pipeline(video, request, keeps_frames=keeps_frames, linker=linker)
 
     def _pipeline(
         self,
@@ -312,12 +267,6 @@ class ActionDetector:
             _keyframe(ready, rows, kept[index], scores_of.get(index), self._trained.classes, info)
             for index, (ready, rows) in enumerate(batch)
         ]
-
-
-def _linker(tracker: str | None, request: Request) -> PersonLinker | None:
-    if tracker is None:
-        return None
-    return make_linker(tracker, spacing_seconds=request.interval_seconds)
 
 
 def _keyframe(

@@ -17,6 +17,7 @@ from x3d_det.io.files import atomic_write
 from x3d_det.keyframes import format_timestamp
 from x3d_det.video_detection.results import KeyframeActions, PersonActions
 from x3d_det.visualization.action_timeline import PersonRow
+from x3d_det.words import counted
 
 _MOST_FREQUENT = 3
 _LEAST_SURE = 5
@@ -64,7 +65,7 @@ class FoundTracks:
 
     def who(self) -> str:
         """Return how many they are, in words."""
-        return _count(len(self._tracks), "person") if self._tracks else "nobody"
+        return counted(len(self._tracks), "person") if self._tracks else "nobody"
 
     def add(self, keyframe: KeyframeActions) -> None:
         """Take a keyframe whose persons have their numbers; one without actions counts for nothing.
@@ -117,13 +118,13 @@ class FoundTracks:
 
     def summary(self) -> str:
         """Return one sentence: what was found, or why nothing was and what to try."""
-        keyframes = _count(self._num_keyframes, "keyframe")
+        keyframes = counted(self._num_keyframes, "keyframe")
         if not self._num_keyframes:
             return "nothing found: the video has no keyframe in the range asked for."
         if not self._tracks:
             return f"nobody found at {keyframes}: {self._why_nobody()}"
-        times = _count(sum(map(len, self._tracks.values())), "time")
-        text = f"{_count(len(self._tracks), 'person')}, seen {times} at {keyframes}"
+        times = counted(sum(map(len, self._tracks.values())), "time")
+        text = f"{counted(len(self._tracks), 'person')}, seen {times} at {keyframes}"
         counts = self._times_of_actions()
         if not counts:
             assert self._highest_action is not None
@@ -136,14 +137,14 @@ class FoundTracks:
         ranked = sorted(counts, key=lambda action_id: (-counts[action_id], action_id))
         named = [f"{self._names[i]} ({counts[i]:,})" for i in ranked[:_MOST_FREQUENT]]
         rest = len(ranked) - len(named)
-        more = f" and {_count(rest, 'other action')}" if rest else ""
+        more = f" and {counted(rest, 'other action')}" if rest else ""
         return f"{text}; most often {', '.join(named)}{more}."
 
     def _why_nobody(self) -> str:
         if not self._num_below or self._highest_person is None:
             return "the person detector saw none. Do its weights know persons?"
         return (
-            f"{_count(self._num_below, 'person')}, none above {self._person_threshold:g}; highest "
+            f"{counted(self._num_below, 'person')}, none above {self._person_threshold:g}; highest "
             f"{self._highest_person:.2f}: try --person-threshold "
             f"{_just_below(self._highest_person)}."
         )
@@ -239,7 +240,3 @@ def _just_below(score: float) -> str:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

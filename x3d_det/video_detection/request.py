@@ -32,19 +32,29 @@ Boxes = Union[str, Path, "pd.DataFrame", GivenBoxes]
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """The arguments of `ActionDetector.detect`.
+    """Which seconds of a video are looked at, and whose actions are named.
 
     Raises:
         ConfigError: a value outside its range.
     """
 
     fps: float | Fraction | None = None
+    """Frames a second of arrays; of nothing else."""
     interval_seconds: float = 1.0
+    """From one keyframe to the next; they are its multiples."""
     person_looks: int = 1
+    """Times that persons are looked for each interval; results between keyframes have persons
+    without actions."""
     boxes: Boxes | None = None
+    """Persons by second, in place of the detector: a table of person boxes (a file, or its rows of
+    this video), or second -> (N, 5). Its seconds are the keyframes. Of a file, the rows named as
+    the video's file is, without its ending."""
     start_seconds: float = 0.0
+    """First second at which a keyframe may lie."""
     end_seconds: float | None = None
+    """Keyframes lie before it; None: to the end."""
     options: PipelineOptions = field(default_factory=PipelineOptions)
+    """Queues and batches; they change no result."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.interval_seconds) and self.interval_seconds > 0):

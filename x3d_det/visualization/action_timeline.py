@@ -1,6 +1,5 @@
 """Who did what and when, as one picture: a row for each person, a colour for each action."""
 
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from x3d_det.io.files import atomic_write
+from x3d_det.io.png import write_png
 
 _INK, _FAINT, _GRID = "#22272e", "#8a929c", "#e3e6ea"
 _PRESENT = "#d3d7de"
@@ -110,11 +109,7 @@ def plot_action_timeline(
         panel.text(
             0.5, 0.5, "nobody", transform=panel.transAxes, ha="center", va="center", color=_FAINT
         )
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    with atomic_write(path, "wb") as file:
-        file.write(buffer.getvalue())
-    return Path(path)
+    return write_png(figure, path)
 
 
 def action_colors(rows: Sequence[PersonRow]) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Accuracy against cost: curves of named models on logarithmic axes, side by side."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from x3d_det.io.files import atomic_write
+from x3d_det.io.png import write_png
 
 _INK, _FAINT, _GRID = "#26262b", "#6d6d76", "#e3e3e8"
 _COLOURS = ("#145cb9", "#ee6c32", "#009e73", "#b3589a", "#c78a00", "#5b6470", "#7aa6d6", "#8c5a3c")
@@ -81,13 +80,8 @@ def draw_cost_chart(
     figure.text(
         0.012, 0.10 / height, footnote, color=_FAINT, fontsize=8, va="bottom", linespacing=1.35
     )
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    output_png = Path(output_png)
-    output_png.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(output_png) as file:
-        file.write(buffer.getvalue())
-    return output_png
+    Path(output_png).parent.mkdir(parents=True, exist_ok=True)
+    return write_png(figure, output_png)
 
 
 def _draw_panel(axes: Axes, panel: CostPanel) -> None:

@@ -1,6 +1,5 @@
 """The curves of a training run as one picture: loss, learning rate, metrics."""
 
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from x3d_det.errors import DataError
-from x3d_det.io.files import atomic_write
+from x3d_det.io.png import write_png
 
 _INK, _GRID, _FAINT = "#26262b", "#e3e3e8", "#a9cfe9"
 _COLORS = ("#145cb9", "#ee6c32", "#009e73", "#b3589a", "#c78a00")
@@ -193,9 +192,5 @@ def _style(panel: Axes, epoch_ends: Sequence[int]) -> None:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as file:
-        file.write(buffer.getvalue())
-    return path
+    return write_png(figure, path)

@@ -1,13 +1,12 @@
 """A search as a picture: accuracy against cost, every candidate a point, the chosen path a line."""
 
-import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from x3d_det.io.files import atomic_write
+from x3d_det.io.png import write_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +26,19 @@ _DPI = 110
 _WIDTH, _HEIGHT = 9.6, 6.2
 _LINE_INCHES = 0.17
 _LETTERS_A_LINE = 135
+_MARKER_PX = 9  # half of a point's square that names keep off
+# Where a name may stand beside its point, the first one best: offset in points, alignment.
+_NAME_PLACES: tuple[tuple[tuple[int, int], Literal["right", "left", "center"]], ...] = (
+    ((-7, 9), "right"), ((0, 12), "center"), ((7, 9), "left"), ((7, -15), "left"),
+    ((0, -19), "center"), ((-7, -15), "right"), ((0, 28), "center"), ((0, -35), "center"),
+    ((-9, 28), "right"), ((9, -35), "left"), ((0, 46), "center"), ((0, -53), "center"),
+)  # fmt: skip
+_NAME_PRICE, _POINT_PRICE, _LINE_PRICE = 50, 20, 8  # of what a name covers, in places
+_TICKS: tuple[tuple[float, ...], ...] = (
+    (1.0,), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0),
+    tuple(i / 5 for i in range(5, 50)),
+)  # fmt: skip
+_FEWEST_TICKS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,21 +91,22 @@ def draw_expansion(
 
     Source: X3D, arXiv:2004.04730, Fig. 2.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     lines = _note_lines(points, notes)
     height = _HEIGHT + _LINE_INCHES * len(lines)
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
     bottom = 0.72 + _LINE_INCHES * len(lines)
-    axes = figure.add_axes((0.075, bottom / height, 0.905, (height - bottom - 0.62) / height))
+    axes = figure.add_axes((0.075, bottom / height, 0.905, (height - bottom - 0.92) / height))
     axes.set_xscale("log")
-    _draw_path(axes, [point for point in points if point.state == "chosen"])
+    path = [point for point in points if point.state == "chosen"]
+    axes.plot(*zip(*map(_place, path), strict=True), color=_PATH, linewidth=2.2, zorder=2)
     _draw_points(axes, points)
     _style(axes, points, cost_label, score_label)
     if budget is not None:
         _draw_budget(axes, budget)
+    figure.draw_without_rendering()  # settles the scales: places of names are in pixels
+    _name_path(axes, path, points)
     figure.text(0.012, 1 - 0.34 / height, title, color=_INK, fontsize=14, fontweight="bold")
     figure.text(
         0.012,
@@ -104,23 +117,7 @@ def draw_expansion(
         va="bottom",
         linespacing=1.35,
     )
-    buffer = io.BytesIO()
-    canvas.print_png(buffer, metadata={"Software": None})
-    output_png = Path(output_png)
-    with atomic_write(output_png) as file:
-        file.write(buffer.getvalue())
-    return output_png
-
-
-def _draw_path(axes: "Axes", path: Sequence[ExpansionPoint]) -> None:
-    places = [(point.cost, 100 * (point.score or 0.0)) for point in path]
-    axes.plot(*zip(*places, strict=True), color=_PATH, linewidth=2.2, zorder=2)
-    for point, place in zip(path, places, strict=True):
-        axes.annotate(
-            point.label + ", contracted" * point.is_contracted, place, xytext=(-7, 8), ha="right",
-            textcoords="offset points", fontsize=9, fontweight="bold", zorder=5,
-            color=_STYLES[point.axis][0],
-        )  # fmt: skip
+    return write_png(figure, output_png)
 
 
 def _draw_budget(axes: "Axes", budget: float) -> None:
@@ -146,7 +143,7 @@ def _draw_points(axes: "Axes", points: Sequence[ExpansionPoint]) -> None:
                 transform=on_edge, linestyle="none", zorder=4,
             )  # fmt: skip
             continue
-        place = (point.cost, 100 * point.score)
+        place = _place(point)
         is_chosen = point.state == "chosen"
         axes.plot(
             *place, marker=marker, color=colour, markersize=10 if is_chosen else 7.5, zorder=4,
@@ -166,9 +163,12 @@ def _style(
     costs = [point.cost for point in points]
     low, high = min(costs) / 1.5, max(costs) * 1.25
     axes.set_xlim(low, high)
-    subdivisions = (1.0, 2.0, 5.0) if high / low < 1000 else (1.0,)
-    ticks = LogLocator(subs=subdivisions).tick_values(low, high)
-    axes.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    for subdivisions in _TICKS[0 if high / low >= 1000 else 1 :]:
+        ticks = LogLocator(subs=subdivisions, numticks=99).tick_values(low, high)
+        shown = [tick for tick in ticks if low <= tick <= high]
+        if len(shown) >= _FEWEST_TICKS:
+            break
+    axes.xaxis.set_major_locator(FixedLocator(shown))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axes.margins(y=0.1)
@@ -189,7 +189,63 @@ def _style(
         for axis, (colour, marker) in _STYLES.items()
         if axis in labels
     ]  # fmt: skip
-    axes.legend(handles=handles, frameon=False, fontsize=9, labelcolor=_INK, loc="upper left")
+    axes.legend(  # above the plot, where it covers no point
+        handles=handles, frameon=False, fontsize=9, labelcolor=_INK, loc="lower left",
+        bbox_to_anchor=(-0.015, 1.0), ncols=len(handles), columnspacing=1.4, handletextpad=0.2,
+    )  # fmt: skip
+
+
+def _place(point: ExpansionPoint) -> tuple[float, float]:
+    return point.cost, 100 * (point.score or 0.0)
+
+
+def _name_path(
+    axes: "Axes", path: Sequence[ExpansionPoint], points: Sequence[ExpansionPoint]
+) -> None:
+    """Write the axes' names at the path, as clear of points, path and each other as they can be.
+
+    It wants final axes.
+    """
+    from matplotlib.path import Path as Line
+    from matplotlib.patheffects import withStroke
+    from matplotlib.transforms import Bbox
+
+    spots = axes.transData.transform([_place(one) for one in points if one.score is not None])
+    squares = [
+        Bbox.from_extents(x - _MARKER_PX, y - _MARKER_PX, x + _MARKER_PX, y + _MARKER_PX)
+        for x, y in spots
+    ]
+    line = Line(axes.transData.transform([_place(one) for one in path]))
+    names: list[Bbox] = []
+
+    def price(number: int, box: Bbox) -> float:
+        is_outside = not (axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1)
+        is_outside |= not (axes.bbox.y0 <= box.y0 and box.y1 <= axes.bbox.y1)
+        return (
+            number
+            + _NAME_PRICE * (is_outside + box.count_overlaps(names))
+            + _POINT_PRICE * box.count_overlaps(squares)
+            + _LINE_PRICE * line.intersects_bbox(box, filled=False)
+        )
+
+    for point in path:
+        text = axes.annotate(
+            point.label + ", contracted" * point.is_contracted, _place(point), xytext=(0, 0),
+            textcoords="offset points", fontsize=9, fontweight="bold", zorder=5,
+            color=_STYLES[point.axis][0],
+            path_effects=[withStroke(linewidth=3, foreground="white")],
+        )  # fmt: skip
+        found = []
+        for number, (offset, alignment) in enumerate(_NAME_PLACES):
+            text.set_position(offset)
+            text.set_horizontalalignment(alignment)
+            box = text.get_window_extent()
+            found.append((price(number, box), number, box))
+        _, best, box = min(found, key=lambda one: one[:2])
+        offset, alignment = _NAME_PLACES[best]
+        text.set_position(offset)
+        text.set_horizontalalignment(alignment)
+        names.append(box)
 
 
 def short_number(value: float) -> str:

@@ -16,8 +16,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from x3d_det.evaluation.analysis.errors import FALSE_KINDS, KIND_TITLES
 from x3d_det.evaluation.analysis.ranking import PrecisionRecall
 from x3d_det.evaluation.analysis.result import AvaAnalysis, ClassAnalysis, ErrorKind
-from x3d_det.evaluation.analysis.write import made_folder
 from x3d_det.evaluation.report import AvaReport
+from x3d_det.evaluation.report_files import report_folder
 from x3d_det.io.files import atomic_write
 from x3d_det.keyframes import Keyframe, format_timestamp
 
@@ -45,7 +45,7 @@ def write_html_report(
     Raises:
         X3DDetError: the file cannot be written.
     """
-    path = made_folder(output_dir) / "report.html"
+    path = report_folder(output_dir, "analysis") / "report.html"
     text = html_report(report, analysis, pictures=pictures, title=title)
     with atomic_write(path, "w") as file:
         file.write(text)

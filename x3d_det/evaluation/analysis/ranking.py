@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from x3d_det.evaluation.frame_ap import area_of_ranks
+
 
 @dataclass(frozen=True)
 class PrecisionRecall:
@@ -40,7 +42,7 @@ class Ranking:
         for start, stop in zip(self.bounds[:-1], self.bounds[1:], strict=True):
             rows = by_class[start:stop]
             # Of equal scores the later row ranks higher: a stable rising sort, reversed.
-            self.order[start:stop] = rows[np.argsort(scores[rows], kind="stable")[::-1]]
+            self.order[start:stop] = rows[_stable_order(scores[rows])[::-1]]
 
     def average_precision(
         self, kept: np.ndarray, is_true: np.ndarray, num_annotations: np.ndarray
@@ -59,7 +61,7 @@ class Ranking:
         result = np.full(len(num_annotations), np.nan)
         for index in np.flatnonzero(num_annotations):
             of_class = ranks[bounds[index] : bounds[index + 1]] - before[index]
-            result[index] = _area(of_class, int(num_annotations[index]))
+            result[index] = area_of_ranks(of_class, int(num_annotations[index]))
         return result
 
     def curves(
@@ -92,14 +94,15 @@ class Ranking:
         return curves
 
 
-def _area(ranks: np.ndarray, num_annotations: int) -> float:
-    """Return the area of `frame_ap.average_precision` from the ranks of the true detections."""
-    if not len(ranks):
-        return 0.0
-    found = np.arange(1, len(ranks) + 1)
-    precision = np.maximum.accumulate((found / ranks)[::-1])[::-1]
-    recall = np.concatenate([[0.0], found / num_annotations])
-    steps = (recall[1:] - recall[:-1]) * precision
-    if recall[-1] != 1.0:
-        steps = np.append(steps, 0.0)  # as there, so that the sum is the same to the last bit
-    return float(np.sum(steps))
+def _stable_order(values: np.ndarray) -> np.ndarray:
+    """Return `np.argsort(values, kind="stable")`, several times quicker; no value is NaN.
+
+    NumPy's plain sorts use the processor's vectors and its stable ones of floats do not.
+    """
+    order = np.argsort(values)
+    rising = values[order]
+    is_new = rising[1:] != rising[:-1]
+    if not is_new.all():
+        first_key = np.concatenate([[0], np.cumsum(is_new)]) * len(values)
+        order = np.sort(first_key + order) - first_key  # equal values by their place
+    return order

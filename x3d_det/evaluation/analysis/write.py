@@ -1,15 +1,14 @@
 """The analysis as JSON and CSV files."""
 
 import csv
-import json
 import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from x3d_det.errors import X3DDetError
 from x3d_det.evaluation.analysis.errors import FALSE_KINDS
 from x3d_det.evaluation.analysis.result import AvaAnalysis
+from x3d_det.evaluation.report_files import report_folder, write_json
 from x3d_det.io.files import atomic_write
 from x3d_det.keyframes import format_timestamp
 
@@ -28,11 +27,9 @@ def write_analysis(analysis: AvaAnalysis, output_dir: str | os.PathLike[str]) ->
     Raises:
         X3DDetError: a file cannot be written.
     """
-    folder = made_folder(output_dir)
+    folder = report_folder(output_dir, "analysis")
     paths = [folder / "analysis.json"]
-    with atomic_write(paths[0], "w") as file:
-        json.dump(analysis.to_dict(), file, ensure_ascii=False, allow_nan=False)
-        file.write("\n")
+    write_json(paths[0], analysis.to_dict(), indent=None)
     for name, rows in (
         ("per_class_extra.csv", _class_rows(analysis)),
         ("errors.csv", _error_rows(analysis)),
@@ -43,23 +40,6 @@ def write_analysis(analysis: AvaAnalysis, output_dir: str | os.PathLike[str]) ->
         with atomic_write(paths[-1], "w") as file:
             csv.writer(file, lineterminator="\n").writerows(rows)
     return paths
-
-
-def made_folder(output_dir: str | os.PathLike[str]) -> Path:
-    """Return the folder, made where it is missing.
-
-    Raises:
-        X3DDetError: it cannot be made.
-    """
-    folder = Path(output_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise X3DDetError(
-            f"cannot write the analysis into {folder}: {error.strerror or error}; "
-            "choose another folder."
-        ) from error
-    return folder
 
 
 _Rows = list[Sequence[object]]
