@@ -47,6 +47,7 @@ from x3d_det.runs.expansion_setup import (
     num_classes_of,
 )
 from x3d_det.runs.job_runners import build_runner
+from x3d_det.words import short_number
 
 CONTENDERS = ("search", "single axis", "random walk")
 MOST_WALKS_A_MODEL = 50
@@ -224,7 +225,7 @@ def table(rows: Sequence[dict[str, Any]]) -> list[str]:
     ]
     lines += [
         f"| {row['seed']} | {row['contender']} | {row['trainings']} | {row['factors']} | "
-        f"{row['cost']:,.4g} | {row['chosen_at']:.4f} | {row['mean']:.4f} |"
+        f"{short_number(row['cost'])} | {row['chosen_at']:.4f} | {row['mean']:.4f} |"
         for row in rows
     ]
     for name, one in spread(rows)["contenders"].items():

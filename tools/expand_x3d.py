@@ -29,6 +29,7 @@ from x3d_det.cli import (
 )
 from x3d_det.config.expansion import ExpansionConfig
 from x3d_det.config.load import load_config
+from x3d_det.words import short_number
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,7 +71,7 @@ def _run(args: argparse.Namespace) -> int:
         axis = "start" if one.candidate.step == 0 else one.candidate.axis
         print(
             f"step {one.candidate.step}  {axis:<10}  {one.candidate.factors.text()}  "
-            f"{one.candidate.cost:,.6g} {found.cost.unit}  {one.score:.4f}"
+            f"{short_number(one.candidate.cost)} {found.cost.unit}  {one.score:.4f}"
         )
     print(found.result.stopped)
     print(listing(output_dir, found.files))

@@ -149,7 +149,7 @@ def test_the_table_of_a_search(record, tmp_path):
     assert len({line.count("|") for line in rows}) == 1
     assert len(rows) == 2 + 1 + 7 * 6 + 1  # head, start, 7 steps of six axes, the contraction
     assert rows[-1] == (
-        "| 7 | X-Temporal | 13 x 6 | 160 | 2.2 | 1 | 2.25 | 1.96289e+09 | 1.624 | 7 | "
+        "| 7 | X-Temporal | 13 x 6 | 160 | 2.2 | 1 | 2.25 | 1.963 G | 1.624 | 7.0000 | "
         "contracted, **chosen** |"
     )
     assert lines[-1] == "X-Temporal of the last step was contracted to the budget."

@@ -43,4 +43,4 @@ def test_a_stopped_candidate_is_never_chosen_and_stays_on_record(tmp_path):
     stopped = [one for one in again.steps[1].outcomes if isinstance(one, Stopped)]
     assert [(one.score, one.seconds, one.details) for one in stopped] == [(0.9, 3.0, {"epochs": 1})]
     text = search_markdown(found, cost=counted_cost(), title="t")
-    assert "| 0.9 | stopped after epoch 1 of 4 |" in text
+    assert "| 0.9000 | stopped after epoch 1 of 4 |" in text

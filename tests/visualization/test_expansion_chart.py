@@ -6,7 +6,7 @@ from matplotlib import image
 from matplotlib.figure import Figure
 
 from x3d_det.visualization import expansion_chart
-from x3d_det.visualization.expansion_chart import ExpansionPoint, draw_expansion, short_number
+from x3d_det.visualization.expansion_chart import ExpansionPoint, draw_expansion
 
 BLUE = (0x00, 0x72, 0xB2)  # X-Fast
 ORANGE = (0xD5, 0x5E, 0x00)  # X-Spatial
@@ -51,14 +51,6 @@ def test_a_chosen_point_is_filled_and_a_lost_one_hollow(tmp_path):
     few = len(_places(_draw(tmp_path / "lost.png", lost), ORANGE)[0])
     many = len(_places(_draw(tmp_path / "chosen.png", chosen), ORANGE)[0])
     assert 0 < few < many / 2
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(2.066e7, "20.66 M"), (1.5e9, "1.5 G"), (2000, "2 k"), (0.02, "0.02"), (5.0e13, "50 T")],
-)
-def test_costs_in_short(value, text):
-    assert short_number(value) == text
 
 
 def test_names_keep_off_points_and_each_other():

@@ -7,6 +7,7 @@ from x3d_det.expansion.cost import Cost
 from x3d_det.expansion.outcomes import Failed, Outcome, Step, Stopped
 from x3d_det.expansion.search import SearchResult
 from x3d_det.io.files import atomic_write
+from x3d_det.words import short_number
 
 HEADER = "| Step | Axis | T x stride | Crop | Depth | Width | Bottleneck | {} | Times | Score | |"
 RULE = "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
@@ -56,9 +57,9 @@ def _row(outcome: Outcome, step: Step) -> str:
         f"{factors.depth:.4g}",
         f"{factors.width:.4g}",
         f"{factors.bottleneck:.4g}",
-        f"{candidate.cost:,.6g}",
+        short_number(candidate.cost),
         f"{ratio:.3f}",
-        "" if isinstance(outcome, Failed) else f"{outcome.score:.4g}",
+        "" if isinstance(outcome, Failed) else f"{outcome.score:.4f}",
         ", ".join(_remarks(outcome, step)),
     ]
     return f"| {' | '.join(cells)} |"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from x3d_det.io.png import write_png
+from x3d_det.words import short_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -246,14 +247,6 @@ def _name_path(
         text.set_position(offset)
         text.set_horizontalalignment(alignment)
         names.append(box)
-
-
-def short_number(value: float) -> str:
-    """Return a cost as an axis shows it: `20 M`, `1.5 G`, `0.02`."""
-    for size, letter in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if value >= size:
-            return f"{value / size:,.4g}{letter}"
-    return f"{value:.4g}"
 
 
 def _note_lines(points: Sequence[ExpansionPoint], notes: Sequence[str]) -> list[str]:
