@@ -95,7 +95,7 @@ def steps_of(folder: Path, rung: int) -> list[list[Training]]:
 
 def training(folder: Path, outcome: Scored, rung: int) -> Training:
     """Return a candidate's training from its journal."""
-    files = list((folder / "candidates").glob(f"{outcome.candidate.name}_*/epochs.jsonl"))
+    files = list((folder / "candidates").glob(f"{outcome.candidate.name}_[0-9]*/epochs.jsonl"))
     if len(files) != 1:
         raise DataError(f"{folder}: {len(files)} trainings of {outcome.candidate.name}, not 1.")
     epochs = [json.loads(line) for line in files[0].read_text().splitlines()]
