@@ -55,13 +55,11 @@ def test_published_weights_lie_where_detectron2_keeps_them(
 def test_weights_that_cannot_be_had_name_url_path_and_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from x3d_det.persons import weights as weights_module
-
     def no_network(url: str, path: Path, **_options: object) -> None:
         raise DownloadError(f"{url}: no answer.")
 
     monkeypatch.setenv("FVCORE_CACHE", str(tmp_path))
-    monkeypatch.setattr(weights_module, "download", no_network)
+    monkeypatch.setattr("x3d_det.io.published.download", no_network)
     with pytest.raises(DownloadError) as caught:
         make_person_detector(PersonDetectorOptions(backend="detectron2"))
     text = str(caught.value)
