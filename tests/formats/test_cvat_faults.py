@@ -20,7 +20,8 @@ from cvat_files import (
     value_xml,
 )
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from mutations import mutated
+from strange_zips import strange_zip
 
 from x3d_det.errors import DataError, VideoError
 from x3d_det.formats.exports.cvat import read_cvat
@@ -193,6 +194,13 @@ def test_zips_that_cannot_be_read(tmp_path, monkeypatch):
         read_cvat(tmp_path / "a.zip", ImportOptions(fps=fps_of(30)))
 
 
+@pytest.mark.parametrize("kind", ["locked", "method"])
+def test_zips_that_python_cannot_unpack(tmp_path, kind):
+    (tmp_path / "a.zip").write_bytes(strange_zip("a.xml", kind))
+    with pytest.raises(DataError, match="cannot be unpacked"):
+        read_cvat(tmp_path / "a.zip", ImportOptions(fps=fps_of(30)))
+
+
 # Mutations
 
 PERSON = label_xml("person", attribute_xml("sit", "checkbox"), attribute_xml("id", "text"))
@@ -215,16 +223,9 @@ TOKENS = [b"", b"-1", b"1e400", b"nan", b"\xff", b"<", b'"', b"0", b"</track>", 
 @settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(data=st.data())
-def test_mutations_end_in_a_result_or_a_data_error(tmp_path, data):
-    text = bytearray(data.draw(st.sampled_from(SEEDS)))
-    for _ in range(data.draw(st.integers(1, 3))):
-        start = data.draw(st.integers(0, len(text)))
-        end = start + data.draw(st.integers(0, 12))
-        text[start:end] = data.draw(st.sampled_from(TOKENS) | st.binary(max_size=3))
+@given(text=mutated(SEEDS, TOKENS))
+def test_mutations_end_in_a_result_or_a_data_error(tmp_path, text):
     with contextlib.suppress(DataError):
-        boxes = (
-            read_export(tmp_path, bytes(text)).annotations.rows[["x1", "y1", "x2", "y2"]].to_numpy()
-        )
+        boxes = read_export(tmp_path, text).annotations.rows[["x1", "y1", "x2", "y2"]].to_numpy()
         assert ((boxes >= 0) & (boxes <= 1)).all()
         assert (boxes[:, :2] < boxes[:, 2:]).all()

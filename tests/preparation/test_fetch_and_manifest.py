@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ava_mirror import tarred, zipped
 from http_server import Answer, Server, serving
+from strange_zips import strange_zip
 
 from x3d_det.errors import DataError
 from x3d_det.io.download import DownloadError
@@ -82,6 +83,13 @@ def test_an_archive_is_fetched_once_and_its_failure_too(server, fetcher):
         with pytest.raises(DownloadError):
             fetcher.fetch(wanted(bad))
     assert len(server.gets("/none.zip")) == 1
+
+
+@pytest.mark.parametrize("kind", ["locked", "method"])
+def test_a_zip_that_python_cannot_unpack_is_refused(server, fetcher, kind):
+    source = Source(url=server.add("/a.zip", strange_zip("a.txt", kind)), member="a.txt")
+    with pytest.raises(DownloadError, match="is no archive that can be read"):
+        fetcher.fetch(wanted(source))
 
 
 def test_a_damaged_member_never_gets_the_name(server, fetcher, tmp_path):

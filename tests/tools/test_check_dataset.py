@@ -79,7 +79,7 @@ def test_a_data_set_by_its_name_alone(main, capsys):
     assert main(["--dataset", "ava_mimi"]) == 1
     error = capsys.readouterr().err
     assert "--set dataset=ava_mimi: dataset: config ava_mimi not found" in error
-    assert "there are: ava.yaml" in error
+    assert "There are: ava.yaml" in error
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def find_config(name: str | Path, folder: Path) -> Path:
     known = sorted(path.name for path in folder.glob("*.yaml"))
     raise ConfigError(
         f"config {name} not found, neither as a path nor in {_shown(folder)}"
-        f"{did_you_mean(Path(name).name, known)}; there are: {', '.join(known) or 'none'}"
+        f"{did_you_mean(Path(name).name, known) or '.'} There are: {', '.join(known) or 'none'}"
     )
 
 

@@ -26,8 +26,7 @@ _UNPACKING_FAULTS = (
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
-    NotImplementedError,  # packed by a method that Python's zipfile does not know
-    RuntimeError,  # locked with a password
+    RuntimeError,  # locked with a password, or packed by a method that zipfile does not know
 )
 _WHOLE = re.compile(r"[+-]?\d{1,15}", re.ASCII)
 

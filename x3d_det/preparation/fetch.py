@@ -27,7 +27,7 @@ _ARCHIVE_FAULTS = (
     gzip.BadGzipFile,
     zlib.error,
     EOFError,
-    NotImplementedError,  # a zip packed by a method that Python does not know
+    RuntimeError,  # a zip locked with a password, or packed by a method that zipfile does not know
 )
 
 
