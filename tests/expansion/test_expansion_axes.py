@@ -62,7 +62,7 @@ def test_config_values_name_settings_that_exist():
     ("changes", "text"),
     [
         ({"num_frames": 0}, "num_frames is 0; it must be whole and at least 1"),
-        ({"crop_px": 31}, "crop_px is 31; it must be whole and at least 32"),
+        ({"crop_px": 15}, "crop_px is 15; it must be whole and at least 16"),
         ({"sampling_stride": 1.5}, "sampling_stride is 1.5; it must be whole"),
         ({"width": 0.0}, "width is 0.0; it must be a number above 0"),
         ({"depth": math.nan}, "depth is nan"),

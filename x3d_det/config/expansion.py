@@ -43,7 +43,7 @@ class StartConfig(Settings):
     """T, frames a clip."""
     sampling_stride: Count = 1
     """Frames of `clip.fps` between two frames of a clip; without meaning for a single frame."""
-    crop_px: Annotated[int, Field(ge=32)] = 112
+    crop_px: Annotated[int, Field(ge=16)] = 112
     """Short side of the clips in pixels."""
     depth: Positive = 1.0
     """gamma_d."""

@@ -16,7 +16,8 @@ class Factors:
         num_frames: frames T of a clip (gamma_t); at least 1.
         sampling_stride: frames of 1/fps from one clip frame to the next (gamma_tau);
             at least 1. Without meaning where T is 1.
-        crop_px: short side of the clip in pixels (112 gamma_s); at least 32, one cell.
+        crop_px: short side of the clip in pixels (112 gamma_s); at least 16, half
+            of what X3D's five halvings make one cell of.
         depth: gamma_d, times the 1, 2, 5, 3 blocks of the stages, rounded up.
         width: gamma_w in the paper's notation, times 24 to 192 channels, rounded to 8.
         bottleneck: gamma_b, inner channels over a block's output channels, cut to whole
@@ -36,7 +37,7 @@ class Factors:
     bottleneck: float
 
     def __post_init__(self) -> None:
-        for name, least in (("num_frames", 1), ("sampling_stride", 1), ("crop_px", 32)):
+        for name, least in (("num_frames", 1), ("sampling_stride", 1), ("crop_px", 16)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ConfigError(f"{name} is {value}; it must be whole and at least {least}.")
