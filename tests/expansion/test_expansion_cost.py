@@ -45,7 +45,7 @@ def on_modules(factors, *, num_classes, height, width):
         ({"crop_px": 182, "num_frames": 3}, 17, 16 / 9),
         ({"width": 1.45, "depth": 1.4, "crop_px": 75, "bottleneck": 2.6}, 80, 0.75),
         ({"width": 0.3, "depth": 1.0, "bottleneck": 0.7, "num_frames": 1}, 5, 2.39),
-        ({"crop_px": 16, "num_frames": 1}, 8, 1.0),  # the least: one cell from the last stage but one
+        ({"crop_px": 16, "num_frames": 1}, 8, 1.0),  # the least: one cell in the last two stages
     ],
 )
 def test_counts_are_those_of_the_modules(changes, num_classes, aspect_ratio):

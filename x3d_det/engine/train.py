@@ -12,11 +12,9 @@ import copy
 import itertools
 import json
 import logging
-import math
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -25,6 +23,7 @@ from torch import nn
 
 from x3d_det.engine.distributed import World, derived_seed, differences
 from x3d_det.engine.ema import WeightAverage
+from x3d_det.engine.exporter import Evaluate, Exporter
 from x3d_det.engine.optim import Schedule
 from x3d_det.engine.options import Counters, TrainOptions, TrainResult
 from x3d_det.engine.precise_bn import recompute_batch_norms
@@ -33,12 +32,10 @@ from x3d_det.engine.recorder import Recorder
 from x3d_det.engine.run_folder import RunFolder, require_same_settings
 from x3d_det.engine.signals import StopNow, StopSignals
 from x3d_det.engine.step import BatchNote, ComputeLoss, StepRunner
-from x3d_det.errors import TrainingDiverged, X3DDetError, did_you_mean
-from x3d_det.io.weights import load_weights, save_model
+from x3d_det.errors import TrainingDiverged, X3DDetError
+from x3d_det.io.weights import load_weights
 
 Batch = TypeVar("Batch")
-Evaluate = Callable[[nn.Module, int], Mapping[str, float]]
-"""(copy of the model with the weights for use, epoch) -> metrics; called on every rank."""
 BeforeStep = Callable[[nn.Module, int], None]
 """(model, steps done before) -> sets what changes from step to step, say BatchNorm's splits."""
 StatisticsBatches = Callable[[nn.Module, int], Iterator[Batch]]
@@ -118,55 +115,42 @@ def train(
         return run.go(signals)
 
 
+@dataclass(kw_only=True)
 class _Run(Generic[Batch]):
     """One call of `train`: the objects it was given and where it stands."""
 
-    def __init__(
-        self,
-        *,
-        model: nn.Module,
-        compute_loss: ComputeLoss[Batch],
-        batches: Callable[[int], Iterator[Batch]],
-        optimizer: torch.optim.Optimizer,
-        schedule: Schedule,
-        output_dir: Path,
-        options: TrainOptions,
-        world: World,
-        evaluate: Evaluate | None,
-        note_batch: Callable[[Batch], BatchNote] | None,
-        before_step: BeforeStep | None,
-        statistics_batches: StatisticsBatches[Batch] | None,
-        run_metadata: dict[str, Any],
-        export_metadata: dict[str, str],
-    ) -> None:
-        self.model = model
-        self.batches = batches
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.output_dir = output_dir
-        self.options = options
-        self.world = world
-        self.evaluate = evaluate
-        self.before_step = before_step
-        self.statistics_batches = statistics_batches or self._batches_trained_on
-        self.run_metadata = run_metadata
-        self.export_metadata = export_metadata
+    model: nn.Module
+    compute_loss: ComputeLoss[Batch]
+    batches: Callable[[int], Iterator[Batch]]
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    output_dir: Path
+    options: TrainOptions
+    world: World
+    evaluate: Evaluate | None
+    note_batch: Callable[[Batch], BatchNote] | None
+    before_step: BeforeStep | None
+    statistics_batches: StatisticsBatches[Batch] | None
+    run_metadata: dict[str, Any]
+    export_metadata: dict[str, str]
+
+    def __post_init__(self) -> None:
+        options = self.options
         self.counters = Counters()
-        self.average = (
-            None if options.ema_decay is None else WeightAverage(model, decay=options.ema_decay)
-        )
+        decay = options.ema_decay
+        self.average = None if decay is None else WeightAverage(self.model, decay=decay)
         self.runner = StepRunner(
-            model,
-            optimizer,
-            compute_loss,
-            world=world,
+            self.model,
+            self.optimizer,
+            self.compute_loss,
+            world=self.world,
             seed=options.seed,
             accumulate_steps=options.accumulate_steps,
             clip_gradient_norm=options.clip_gradient_norm,
             autocast_dtype=options.autocast_dtype,
             freeze_bn=options.freeze_bn,
             average=self.average,
-            note_batch=note_batch,
+            note_batch=self.note_batch,
         )
         self.folder: RunFolder | None = None  # rank 0 alone has one
         self.iterator: Iterator[Batch] | None = None
@@ -180,6 +164,14 @@ class _Run(Generic[Batch]):
                 closing.callback(self.folder.close)
             self.recorder = Recorder(self.folder, self.options, first_step=self.counters.step)
             closing.callback(self.recorder.close)
+            self.exporter = Exporter(
+                output_dir=self.output_dir,
+                world=self.world,
+                recorder=self.recorder,
+                evaluate=self.evaluate,
+                best_metric=self.options.best_metric,
+                metadata=self.export_metadata,
+            )
             with contextlib.suppress(StopNow):
                 self._loop(signals)
             return self._result(signals)
@@ -302,7 +294,7 @@ class _Run(Generic[Batch]):
         if due:
             self._save()  # an evaluation may be long; nothing is lost if it is killed
             signals.leave_at_once(True)
-            metrics = self._evaluate(epoch)
+            metrics = self.exporter.export(self._model_for_use(), epoch, counters)
             signals.leave_at_once(False)
         entry = {"epoch": epoch, "step": counters.step, **summary, "metrics": metrics}
         counters.history.append(entry)
@@ -313,45 +305,6 @@ class _Run(Generic[Batch]):
         if due or counters.step % options.checkpoint_every_steps == 0:
             self._save()
 
-    def _evaluate(self, epoch: int) -> dict[str, float]:
-        """Evaluate and export the weights for use; return their metrics."""
-        model = self._model_for_use()
-        metrics: dict[str, float] = {}
-        if self.evaluate is not None:
-            start_seconds = time.monotonic()
-            metrics = dict(self.world.broadcast_object(self.evaluate(model, epoch)))
-            self.recorder.epoch_evaluated(epoch, metrics, time.monotonic() - start_seconds)
-        names = ["model.safetensors"]
-        if self._is_best(metrics):
-            self.counters.best_value = float(metrics[str(self.options.best_metric)])
-            self.counters.best_step = self.counters.step
-            names.append("model_best.safetensors")
-        metadata = {
-            **self.export_metadata,
-            "epoch": str(epoch),
-            "step": str(self.counters.step),
-            "metrics": json.dumps(metrics),
-        }
-
-        def export() -> None:
-            for name in names:
-                save_model(self.output_dir / name, model.state_dict(), metadata)
-
-        self.world.on_main(export)
-        return metrics
-
-    def _is_best(self, metrics: Mapping[str, float]) -> bool:
-        name = self.options.best_metric
-        if name is None or self.evaluate is None:
-            return False
-        if name not in metrics:
-            raise X3DDetError(
-                f"best_metric is {name}, but the evaluation gave {', '.join(metrics) or 'nothing'}"
-                f"{did_you_mean(name, metrics)}."
-            )
-        best = self.counters.best_value
-        return not math.isnan(metrics[name]) and (best is None or metrics[name] > best)
-
     def _model_for_use(self) -> nn.Module:
         """Return a copy of the model in eval mode, averaged and with precise statistics."""
         model = copy.deepcopy(self.model)
@@ -359,11 +312,12 @@ class _Run(Generic[Batch]):
             model.load_state_dict(self.average.weights)
         step, num_batches = self.counters.step, self.options.precise_bn_batches
         if num_batches:
+            batches = self.statistics_batches or self._batches_trained_on
             self.iterator = None  # one loader may serve both, so it is begun anew
             torch.manual_seed(derived_seed(self.options.seed, "bn", step, self.world.rank))
             recompute_batch_norms(
                 model,
-                itertools.islice(self.statistics_batches(model, step), num_batches),
+                itertools.islice(batches(model, step), num_batches),
                 self.runner.forward,
                 sum_over_ranks=self.world.sum_over_ranks,
             )

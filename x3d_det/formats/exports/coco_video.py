@@ -27,7 +27,7 @@ from x3d_det.formats.exports.imported import (
     ImportedAnnotations,
     ImportOptions,
 )
-from x3d_det.formats.exports.keyframes import nearest_to_keyframes
+from x3d_det.formats.exports.keyframes import check_second, nearest_to_keyframes
 from x3d_det.formats.exports.names import (
     is_person_name,
     parse_person,
@@ -143,7 +143,7 @@ class _CocoImport:
             self.attributes = ["actions"]
         elif self.persons:
             self.attributes = list(_flags(annotations))
-            self.builder.know_actions(self.attributes)
+            self.builder.actions.know(self.attributes)
         else:
             self._know_categories()
 
@@ -152,7 +152,7 @@ class _CocoImport:
         usable = all(1 <= key <= MAX_ACTION_ID for key in actions)
         if len(set(actions.values())) < len(actions):
             raise FileFault(": categories", "two categories have one name; rename one of them.")
-        self.builder.know_actions(actions if usable else actions.values())
+        self.builder.actions.know(actions if usable else actions.values())
         if not usable and self.builder.options.label_map is None:
             self.builder.leave_out("categories numbered anew from 1", len(actions))
 
@@ -166,7 +166,7 @@ class _CocoImport:
         name = next((video[k].text() for k in ("name", "file_name") if k in video), "")
         if not name and names:
             name = str(PurePosixPath(names[0].text()).parent)
-        video_id = self.builder.video(video_name(name), video.place)
+        video_id = self.builder.videos.id_of(video_name(name), video.place)
         if video_id in (other.video_id for other in self.videos.values()):
             raise video.fault(f"a second video is called {video_id}; rename one of them.")
         fps = video["fps"].number() if "fps" in video else None
@@ -247,7 +247,7 @@ class _CocoImport:
     def _add_boxes(self, video: _Video) -> None:
         if not video.frames:
             return
-        clock = self.builder.clock(video.video_id, video.place, stated_fps=video.fps)
+        clock = self.builder.videos.clock(video.video_id, video.place, stated_fps=video.fps)
         keyframes = nearest_to_keyframes(
             [clock.seconds(frame.number) for frame in video.frames],
             interval_seconds=clock.interval_seconds,
@@ -256,7 +256,7 @@ class _CocoImport:
         for frame in video.frames:
             second = keyframes.get(clock.seconds(frame.number))
             if second is not None:
-                self.builder.check_second(second, frame.place)
+                check_second(second, frame.place)
                 self.builder.look_at(video.video_id, second)
         for index, box, annotation in video.boxes:
             frame = video.frames[index]
@@ -280,7 +280,7 @@ class _CocoImport:
             video_id=video.video_id,
             second=second,
             corners_px=(x, y, x + width, y + height),
-            size=self.builder.size(video.video_id, frame.place, stated=frame.size),
+            size=self.builder.videos.size(video.video_id, frame.place, stated=frame.size),
             actions=self._actions(annotation, category),
             person=_person(annotation),
         )
@@ -321,7 +321,7 @@ class _CocoImport:
             if value.value not in self.categories:
                 raise value.fault(f"there is no category {value.value}.")
             return [self.categories[value.value]]
-        return self.builder.split_actions(value.text())
+        return self.builder.actions.split(value.text())
 
 
 def _flags(annotations: list[JsonValue]) -> Iterator[str]:

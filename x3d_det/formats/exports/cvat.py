@@ -35,7 +35,7 @@ from x3d_det.formats.exports.imported import (
     ImportedAnnotations,
     ImportOptions,
 )
-from x3d_det.formats.exports.keyframes import nearest_to_keyframes
+from x3d_det.formats.exports.keyframes import check_second, checked_keyframes, nearest_to_keyframes
 from x3d_det.formats.exports.names import frame_of_image, is_person_attribute, parse_person
 from x3d_det.formats.exports.xml_elements import XmlElement, iter_xml
 from x3d_det.formats.foreign_files import AlreadyTold, FileFault, short
@@ -110,7 +110,7 @@ class _CvatImport:
             place=meta.place,
         )
         if self.rule.names is not None:
-            self.builder.know_actions(self.rule.names)
+            self.builder.actions.know(self.rule.names)
 
     def _task_id(self, element: XmlElement) -> str:
         if self.rule is None:
@@ -133,7 +133,7 @@ class _CvatImport:
     def _actions(self, label: str, attributes: Mapping[str, str], place: str) -> list[str] | None:
         assert self.rule is not None
         try:
-            return self.rule.actions(label, attributes, split=self.builder.split_actions)
+            return self.rule.actions(label, attributes, split=self.builder.actions.split)
         except ValueError as error:
             raise FileFault(place, str(error)) from error
 
@@ -146,14 +146,14 @@ class _CvatImport:
         if not boxes:
             return
         self.tracked.add(task_id)
-        video_id = self.builder.video(task.video, task.place)
-        clock = self.builder.clock(video_id, task.place)
-        size = self.builder.size(video_id, task.place, stated=task.size)
+        video_id = self.builder.videos.id_of(task.video, task.place)
+        clock = self.builder.videos.clock(video_id, task.place)
+        size = self.builder.videos.size(video_id, task.place, stated=task.size)
         label = track.required("label").strip()
         person = parse_person(track.attributes.get("id", ""))
         last = max(_last_frame(boxes, task), boxes[-1].frame)
         frames = [box.frame for box in boxes]
-        for second, frame in self.builder.keyframes(
+        for second, frame in checked_keyframes(
             clock, boxes[0].frame, last, track.place, step=task.step
         ):
             index = bisect_right(frames, frame) - 1
@@ -206,9 +206,9 @@ class _CvatImport:
         """Note every keyframe of a task in which persons were tracked."""
         if task.last is None:
             return
-        video_id = self.builder.video(task.video, task.place)
-        clock = self.builder.clock(video_id, task.place)
-        for second, _ in self.builder.keyframes(
+        video_id = self.builder.videos.id_of(task.video, task.place)
+        clock = self.builder.videos.clock(video_id, task.place)
+        for second, _ in checked_keyframes(
             clock, task.first, task.last, task.place, step=task.step
         ):
             self.builder.look_at(video_id, second)
@@ -223,7 +223,7 @@ class _CvatImport:
             image.place,
             first_number=self.options.first_frame_number,
         )
-        video_id = self.builder.video(video or task.video, image.place)
+        video_id = self.builder.videos.id_of(video or task.video, image.place)
         images = self.images[task_id, video_id]
         if frame in images:
             raise FileFault(
@@ -235,7 +235,7 @@ class _CvatImport:
 
     def _add_images(self, task: CvatTask, video_id: str, images: dict[int, XmlElement]) -> None:
         place = next(iter(images.values())).place
-        clock = self.builder.clock(video_id, place)
+        clock = self.builder.videos.clock(video_id, place)
         keyframes = nearest_to_keyframes(
             [clock.seconds(frame) for frame in images],
             interval_seconds=clock.interval_seconds,
@@ -249,7 +249,7 @@ class _CvatImport:
                     "boxes on images between the keyframes, left out", len(boxes)
                 )
                 continue
-            self.builder.check_second(second, image.place)
+            check_second(second, image.place)
             self.builder.look_at(video_id, second)
             for box in boxes:
                 with self.builder.faults.collecting():
@@ -272,7 +272,7 @@ class _CvatImport:
             video_id=video_id,
             second=second,
             corners_px=self._corners(box),
-            size=self.builder.size(video_id, image.place, stated=stated),
+            size=self.builder.videos.size(video_id, image.place, stated=stated),
             actions=actions,
             person=parse_person(persons[0]) if persons else None,
         )

@@ -8,6 +8,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from x3d_det.formats.exports.imported import MAX_VIDEO_SECONDS
+from x3d_det.formats.foreign_files import FileFault
+
+MAX_KEYFRAMES = 1_000_000
 REACH_SECONDS = 0.1
 """An annotated frame further than this from a keyframe does not stand for it."""
 
@@ -53,6 +57,36 @@ class KeyframeClock:
             if frame >= first:
                 yield second, frame
             number += 1
+
+
+def checked_keyframes(
+    clock: KeyframeClock, first: int, last: int, place: str, *, step: int = 1
+) -> list[tuple[float, int]]:
+    """Return `clock.keyframes`, after checking that there are not absurdly many.
+
+    Raises:
+        FileFault: the last frame is a week or more after the start, or there are more
+            than a million keyframes.
+    """
+    check_second(clock.seconds(last), place)
+    spacing = clock.interval_seconds or step / clock.fps
+    if (last - first) / clock.fps / spacing > MAX_KEYFRAMES:
+        raise FileFault(
+            place,
+            f"frames {first} to {last} make more than {MAX_KEYFRAMES:,} keyframes; is the "
+            "number right?",
+        )
+    return list(clock.keyframes(first, last, step=step))
+
+
+def check_second(second: float, place: str) -> None:
+    """Raise a `FileFault` for a second of a file that cannot be meant."""
+    if not 0 <= second <= MAX_VIDEO_SECONDS:
+        raise FileFault(
+            place,
+            f"second {second:g} of the file is not in 0 to {MAX_VIDEO_SECONDS:,} (a week); "
+            "is the frame number or the frame rate right?",
+        )
 
 
 def nearest_to_keyframes(

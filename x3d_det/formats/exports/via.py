@@ -27,7 +27,7 @@ from x3d_det.formats.exports.imported import (
     ImportedAnnotations,
     ImportOptions,
 )
-from x3d_det.formats.exports.keyframes import nearest_to_keyframes
+from x3d_det.formats.exports.keyframes import check_second, nearest_to_keyframes
 from x3d_det.formats.exports.names import (
     choose_attributes,
     frame_of_image,
@@ -95,7 +95,7 @@ class _ViaImport:
         kinds = {self.attributes[name].kind for name in chosen}
         if not kinds & {"", "text"}:
             options = [self.attributes[name].options.items() for name in chosen]
-            self.builder.know_actions(text or key for items in options for key, text in items)
+            self.builder.actions.know(text or key for items in options for key, text in items)
         return chosen
 
     def add_all(self) -> None:
@@ -107,7 +107,7 @@ class _ViaImport:
                 video, frame = frame_of_image(
                     name, place, first_number=self.builder.options.first_frame_number
                 )
-                video_id = self.builder.video(video, place)
+                video_id = self.builder.videos.id_of(video, place)
                 if frame in images[video_id]:
                     raise FileFault(
                         place,
@@ -137,7 +137,7 @@ class _ViaImport:
         for video_id, names in images.items():
             place = self.export.images[next(iter(names.values()))] if names else ""
             with self.builder.faults.collecting():
-                clock = self.builder.clock(video_id, place)
+                clock = self.builder.videos.clock(video_id, place)
                 seconds = nearest_to_keyframes(
                     [clock.seconds(frame) for frame in names],
                     interval_seconds=clock.interval_seconds,
@@ -146,7 +146,7 @@ class _ViaImport:
                 for frame, name in names.items():
                     second = seconds.get(clock.seconds(frame))
                     if second is not None:
-                        self.builder.check_second(second, self.export.images[name])
+                        check_second(second, self.export.images[name])
                         self.builder.look_at(video_id, second)
                         found[name, None] = second
         return found
@@ -157,7 +157,7 @@ class _ViaImport:
         for region in self.export.regions:
             if region.second is not None:
                 with self.builder.faults.collecting():
-                    self.builder.check_second(region.second, region.place)
+                    check_second(region.second, region.place)
                     stated[region.file].add(region.second)
         interval = self.builder.options.keyframe_interval_seconds or 0.0
         found: dict[tuple[str, float | None], float] = {}
@@ -170,7 +170,7 @@ class _ViaImport:
         return found
 
     def _video_of(self, region: ViaRegion) -> str:
-        return self.builder.video(video_name(region.file), region.place)
+        return self.builder.videos.id_of(video_name(region.file), region.place)
 
     def _add(self, region: ViaRegion, video_id: str, second: float) -> None:
         persons = [value for name, value in region.values.items() if is_person_attribute(name)]
@@ -184,7 +184,7 @@ class _ViaImport:
             video_id=video_id,
             second=second,
             corners_px=region.corners,
-            size=self.builder.size(video_id, region.place),
+            size=self.builder.videos.size(video_id, region.place),
             actions=actions,
             person=person,
         )
@@ -194,7 +194,7 @@ class _ViaImport:
         if isinstance(value.value, dict):  # VIA 2: option id -> true
             keys = [key for key, is_set in value.items() if _is_true(is_set)]
         elif attribute.kind in ("", "text"):
-            return self.builder.split_actions(value.key())
+            return self.builder.actions.split(value.key())
         elif attribute.kind == "checkbox":  # VIA 3: option ids with commas between
             keys = [key.strip() for key in value.key().split(",") if key.strip()]
         else:
@@ -203,9 +203,8 @@ class _ViaImport:
 
     def _option_name(self, key: str, attribute: ViaAttribute) -> str:
         text = attribute.options.get(key) or key
-        return (
-            key if self.builder.knows_action(key) and not self.builder.knows_action(text) else text
-        )
+        known = self.builder.actions
+        return key if key in known and text not in known else text
 
 
 def _is_true(value: JsonValue) -> bool:
