@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from x3d_det import cli_types
 from x3d_det.cli import (
     EXIT_FAILED,
     EXIT_OK,
@@ -46,17 +47,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--full-decode", action="store_true", help="decode every frame of every video"
     )
     parser.add_argument(
-        "--workers", type=_count, default=2, metavar="N", help="processes, default: %(default)s"
+        "--workers",
+        type=cli_types.count,
+        default=2,
+        metavar="N",
+        help="processes, default: %(default)s",
     )
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=cli_types.positive,
         default=60.0,
         metavar="SECONDS",
         help="give a video up after so long without a picture, default: %(default)g",
     )
     parser.add_argument(
-        "--show", type=_count, default=10, metavar="N", help="findings of a kind, default: 10"
+        "--show",
+        type=cli_types.count,
+        default=10,
+        metavar="N",
+        help="findings of a kind, default: 10",
     )
     parser.add_argument(
         "--warnings-as-errors", action="store_true", help="exit with code 1 on warnings too"
@@ -92,20 +101,6 @@ def _run(args: argparse.Namespace) -> int:
     print("\n".join([*lines, listing(output_dir, files), verdict]))
     is_bad = report.counts["error"] or (args.warnings_as_errors and report.counts["warning"])
     return EXIT_FAILED if is_bad else EXIT_OK
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is below 1")
-    return number
-
-
-def _seconds(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return number
 
 
 if __name__ == "__main__":

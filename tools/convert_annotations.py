@@ -18,6 +18,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from x3d_det import cli_types
 from x3d_det.cli import EXIT_OK, UsageError, make_parser, run_tool
 from x3d_det.errors import DataError
 
@@ -86,7 +87,7 @@ def _add_export_options(parser: argparse.ArgumentParser) -> None:
         ("video-end-seconds", "second of the film at which the files end (frame lists)"),
         ("keyframe-interval-seconds", "keyframes at multiples of it; 0: every annotated frame"),
     ):
-        group.add_argument(f"--{name}", type=_seconds, metavar="S", help=text)
+        group.add_argument(f"--{name}", type=cli_types.second, metavar="S", help=text)
     group.add_argument("--video-id", metavar="ID", help="the one video of the export")
     group.add_argument("--person-label", metavar="NAME", help="label that is a person, no action")
     group.add_argument("--action-attribute", metavar="NAME", help="attribute with the actions")
@@ -204,12 +205,6 @@ def _rate(text: str) -> Fraction:
     if not re.fullmatch(r"\d{1,9}(\.\d+)?|\d{1,9}/[1-9]\d{0,8}", text) or not Fraction(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no rate, as in 25, 29.97 or 30000/1001")
     return Fraction(text)
-
-
-def _seconds(text: str) -> float:
-    if not re.fullmatch(r"\d{1,9}(\.\d+)?", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0, as in 30 or 29.97")
-    return float(text)
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def _add_detector_options(group: "argparse._ArgumentGroup") -> None:
     )
     group.add_argument(
         "--batch-size",
-        type=_batch_size,
+        type=cli_types.between(1, _MAX_BATCH_SIZE),
         metavar="N",
         help=f"frames at a time (default: {_GPU_BATCH_SIZE} on a GPU, 1 on a CPU)",
     )
@@ -141,10 +141,6 @@ def _shard(text: str) -> "Shard":
         return Shard.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _batch_size(text: str) -> int:
-    return int(cli_types.number(text, 1, _MAX_BATCH_SIZE, whole=True))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,11 @@ AP@50 is the number that AVA's literature gives for its person detector (93.9 on
 """
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from x3d_det import cli_types
 from x3d_det.cli import (
     EXIT_OK,
     UsageError,
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--exclusions", type=Path, metavar="CSV", help="keyframes left out")
     parser.add_argument(
-        "--threshold", type=_score, metavar="SCORE",
+        "--threshold", type=cli_types.share, metavar="SCORE",
         help="least score for recall and precision; default: 0.8, or the config's",
     )  # fmt: skip
     parser.add_argument(
@@ -55,16 +55,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add_output_option(parser, "outputs/evaluate_persons")
     return run_tool(parser, _run, argv)
-
-
-def _score(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is no score; scores are 0 to 1")
-    return value
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -9,12 +9,12 @@ linked into tubes (tubes.json). docs/tubes.md tells the whole way.
 """
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from x3d_det import cli_types
 from x3d_det.cli import (
     EXIT_OK,
     UsageError,
@@ -59,7 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="what the timestamps count; frame 1 is second 0; default: seconds",
     )  # fmt: skip
     parser.add_argument(
-        "--fps", type=_positive, help="frames a second; default: the data set's (30, 25, 25)"
+        "--fps",
+        type=cli_types.positive,
+        help="frames a second; default: the data set's (30, 25, 25)",
     )
     _add_link_options(parser)
     add_output_option(parser, "outputs/evaluate_tubes")
@@ -69,52 +71,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _add_link_options(parser: argparse.ArgumentParser) -> None:
     linking = parser.add_argument_group("linking, where --tubes is not given")
     linking.add_argument(
-        "--link-iou", type=_share, metavar="IOU", help="least overlap from box to box; default: 0.3"
+        "--link-iou",
+        type=cli_types.share,
+        metavar="IOU",
+        help="least overlap from box to box; default: 0.3",
     )
     linking.add_argument(
-        "--max-gap", type=_count, metavar="FRAMES",
+        "--max-gap", type=cli_types.count, metavar="FRAMES",
         help="most frames from box to box; default: 5 x the usual step",
     )  # fmt: skip
     linking.add_argument(
-        "--top-k", type=_count, help="boxes of an action and frame looked at; default: 10"
+        "--top-k", type=cli_types.count, help="boxes of an action and frame looked at; default: 10"
     )
     linking.add_argument(
-        "--min-score", type=_share, metavar="SCORE", help="of a linked box; default: 0.01"
+        "--min-score", type=cli_types.share, metavar="SCORE", help="of a linked box; default: 0.01"
     )
     linking.add_argument(
-        "--min-frames", type=_count, metavar="FRAMES", help="of a tube; default: 1"
+        "--min-frames", type=cli_types.count, metavar="FRAMES", help="of a tube; default: 1"
     )
     linking.add_argument(
-        "--tube-nms", type=_share, metavar="IOU",
+        "--tube-nms", type=cli_types.share, metavar="IOU",
         help="tubes that overlap a better one more are dropped; 1 keeps all; default: 0.3",
     )  # fmt: skip
-
-
-def _share(text: str) -> float:
-    value = _number(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
-    return value
-
-
-def _positive(text: str) -> float:
-    value = _number(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no number above 0")
-    return value
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1 on")
-    return int(text)
 
 
 def _run(args: argparse.Namespace) -> int:

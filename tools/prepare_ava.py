@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from x3d_det import cli_types
 from x3d_det.cli import EXIT_FAILED, EXIT_OK, UsageError, make_parser, run_tool, writable_folder
 from x3d_det.config.load import REPOSITORY
 from x3d_det.errors import DataError
@@ -72,17 +73,23 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--from", dest="mirror", metavar="DIR|URL", help="default: the public mirrors"
     )
-    group.add_argument("--jobs", type=_count, default=4, help="films at a time, default: 4")
-    group.add_argument("--tries", type=_count, default=5, help="in a row, default: 5")
+    group.add_argument(
+        "--jobs", type=cli_types.count, default=4, help="films at a time, default: 4"
+    )
+    group.add_argument("--tries", type=cli_types.count, default=5, help="in a row, default: 5")
     group.add_argument(
         "--retry-wait",
-        type=_seconds,
+        type=cli_types.second,
         default=1.0,
         metavar="SECONDS",
         help="after a first failed try, then doubled; default: 1",
     )
     group.add_argument(
-        "--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="of silence, default: 30"
+        "--timeout",
+        type=cli_types.second,
+        default=30.0,
+        metavar="SECONDS",
+        help="of silence, default: 30",
     )
 
 
@@ -92,15 +99,22 @@ def _add_cut(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--cut-seconds",
         nargs=2,
-        type=_seconds,
+        type=cli_types.second,
         metavar=("FIRST", "END"),
         help="of the film, default: 900 1801",
     )
     group.add_argument(
-        "--short-side", type=_side, metavar="PIXELS", help="scale; costs about 3 mAP"
+        "--short-side",
+        type=cli_types.between(64, 4320),
+        metavar="PIXELS",
+        help="scale; costs about 3 mAP",
     )
-    group.add_argument("--gop", type=_count, help="frames from key frame to key frame, default: 12")
-    group.add_argument("--crf", type=_crf, help="x264's quality, 0 to 51, default: 18")
+    group.add_argument(
+        "--gop", type=cli_types.count, help="frames from key frame to key frame, default: 12"
+    )
+    group.add_argument(
+        "--crf", type=cli_types.between(0, 51), help="x264's quality, 0 to 51, default: 18"
+    )
     group.add_argument("--no-sound", action="store_true", help="leave the sound out")
     group.add_argument(
         "--delete-originals", action="store_true", help="remove each film once its cut stands"
@@ -255,34 +269,6 @@ def _what_next(settings: "PrepareSettings") -> list[str]:
         )
     command = "python tools/check_dataset.py --config x3d_m_ava.yaml"
     return [*lines, f"next: {' '.join([command, *(f'--set {option}' for option in options)])}"]
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return number
-
-
-def _side(text: str) -> int:
-    number = int(text)
-    if not 64 <= number <= 4320:
-        raise argparse.ArgumentTypeError(f"{text} is not from 64 to 4320")
-    return number
-
-
-def _crf(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 51:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 51")
-    return number
-
-
-def _seconds(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is no number of seconds from 0")
-    return number
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ docs/tubes.md tells the whole way.
 """
 
 import argparse
-import math
 import os
 import re
 import sys
@@ -17,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from x3d_det import cli_types
 from x3d_det.cli import EXIT_OK, listing, make_parser, run_tool, writable_folder
 from x3d_det.errors import DataError
 
@@ -37,15 +37,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--test-list", type=Path, metavar="TXT", help="test videos, for pyannot.pkl alone"
     )
     parser.add_argument(
-        "--train-interval", type=_count, default=1, metavar="FRAMES",
+        "--train-interval", type=cli_types.count, default=1, metavar="FRAMES",
         help="from one training keyframe to the next; default: 1, every frame",
     )  # fmt: skip
     parser.add_argument(
-        "--val-interval", type=_count, default=1, metavar="FRAMES",
+        "--val-interval", type=cli_types.count, default=1, metavar="FRAMES",
         help="the same in evaluation; the published numbers need every frame, the default",
     )  # fmt: skip
     parser.add_argument(
-        "--fps", type=_positive, help="frames a second; default: the data set's (30, 25, 25)"
+        "--fps",
+        type=cli_types.positive,
+        help="frames a second; default: the data set's (30, 25, 25)",
     )
     parser.add_argument(
         "--videos", type=Path, metavar="DIR", help="folder tree of the videos, to be linked"
@@ -58,22 +60,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--output-dir", type=Path, metavar="DIR", help="default: data/ and the data set's name"
     )
     return run_tool(parser, _run, argv)
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1 on")
-    return int(text)
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no number above 0")
-    return value
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from x3d_det import cli_types
 from x3d_det.cli import (
     EXIT_FAILED,
     EXIT_OK,
@@ -43,7 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--sizes", nargs="+", type=_size, metavar="HEIGHTxWIDTH", help="of the clips, in pixels"
     )
     parser.add_argument(
-        "--boxes", type=_count, default=4, metavar="N", help="boxes a clip of detectors; default: 4"
+        "--boxes",
+        type=cli_types.whole,
+        default=4,
+        metavar="N",
+        help="boxes a clip of detectors; default: 4",
     )
     parser.add_argument(
         "--devices", nargs="+", metavar="DEVICE", help="cpu, cuda; default: those present"
@@ -52,13 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--precision", nargs="+", metavar="NAME", help="float32, bfloat16; default: both"
     )
     parser.add_argument(
-        "--seconds", type=_seconds, default=2.0,
+        "--seconds", type=cli_types.second, default=2.0,
         help="to time each code for, at batch 1 and at its best batch; default: 2",
     )  # fmt: skip
     parser.add_argument(
-        "--max-batch", type=_positive, metavar="N", help="default: 8 on a CPU, 64 on a GPU"
+        "--max-batch", type=cli_types.count, metavar="N", help="default: 8 on a CPU, 64 on a GPU"
     )
-    parser.add_argument("--threads", type=_positive, metavar="N", help="default: torch's own")
+    parser.add_argument("--threads", type=cli_types.count, metavar="N", help="default: torch's own")
     parser.add_argument(
         "--no-pytorchvideo", action="store_true", help="leave PyTorchVideo's model out"
     )
@@ -71,24 +76,6 @@ def _size(text: str) -> tuple[int, int]:
     if match is None:
         raise argparse.ArgumentTypeError(f"{text} is no size; write HEIGHTxWIDTH, as in 256x455")
     return int(match[1]), int(match[2])
-
-
-def _count(text: str) -> int:
-    if not re.fullmatch(r"\d{1,6}", text):
-        raise argparse.ArgumentTypeError(f"{text} is no count of 0 or more")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if _count(text) == 0:
-        raise argparse.ArgumentTypeError("0 is too few; it must be 1 or more")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text):
-        raise argparse.ArgumentTypeError(f"{text} is no time; give seconds of 0 or more")
-    return float(text)
 
 
 def _run(args: argparse.Namespace) -> int:

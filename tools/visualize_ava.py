@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from x3d_det import cli_types
 from x3d_det.cli import (
     EXIT_OK,
     UsageError,
@@ -75,14 +76,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--keyframe-interval-seconds",
-        type=_interval,
+        type=cli_types.interval,
         metavar="S",
         help="from one keyframe to the next (default: the config's; 1 with --video)",
     )
     parser.add_argument("--start", type=float, metavar="S", help="draw from this timestamp")
     parser.add_argument("--end", type=float, metavar="S", help="draw up to this timestamp")
-    parser.add_argument("--score-threshold", type=_share, default=0.3, metavar="P")
-    parser.add_argument("--top-k", type=_positive, default=5, metavar="K", help="labels a person")
+    parser.add_argument("--score-threshold", type=cli_types.share, default=0.3, metavar="P")
+    parser.add_argument(
+        "--top-k", type=cli_types.count, default=5, metavar="K", help="labels a person"
+    )
     parser.add_argument("--full-names", action="store_true", help="action names with brackets")
     parser.add_argument(
         "--no-ticks",
@@ -91,16 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--contact-sheet", action="store_true", help="also a PNG of keyframes")
     parser.add_argument("--no-video", action="store_true", help="the contact sheet alone")
-    parser.add_argument("--max-videos", type=_positive, metavar="N", help="the first N videos")
+    parser.add_argument(
+        "--max-videos", type=cli_types.count, metavar="N", help="the first N videos"
+    )
     add_output_option(parser, _DEFAULT_OUTPUT)
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is below 1")
-    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,20 +113,6 @@ class _Job:
     start_of: Callable[[str], float]
     """Second of the film at which a video's file starts."""
     keyframe_interval_seconds: float
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is outside [0, 1]")
-    return value
-
-
-def _interval(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
 
 
 def _wrong_usage(args: argparse.Namespace) -> str | None:

@@ -1,7 +1,4 @@
-"""Each layout from a state dict written down from its project's modules, and back."""
-
-import dataclasses
-import json
+"""Each layout's names and shapes from a state dict written down by hand, and back."""
 
 import pytest
 import torch
@@ -9,17 +6,12 @@ from foreign_states import CLASSES, NAMES, foreign_logits, foreign_state
 
 from x3d_det.checkpoints import (
     LAYOUTS,
-    NetworkShape,
     convert_state,
     export_state,
     load_pretrained,
-    read_checkpoint,
     recognise_layout,
 )
 from x3d_det.errors import CheckpointError
-from x3d_det.io.checkpoint import checkpoint_path, save_checkpoint
-from x3d_det.io.weights import save_model
-from x3d_det.models import X3D, X3D_SPECS, X3DClassifier, X3DSpec
 
 FOREIGN = [name for name in LAYOUTS if name != "x3d_det"]
 
@@ -118,20 +110,6 @@ def test_half_precision_becomes_float32_and_missing_counts_are_filled_in():
     assert len(converted) == len(foreign_state("pyslowfast"))
 
 
-def test_tensors_that_ours_has_not_are_named(classifier, saved):
-    state = foreign_state("pyslowfast")
-    state["head.lin_5_bn.weight"] = torch.ones(2048)
-    assert convert_state(state).unused == ("head.lin_5_bn.weight",)
-    path = saved({"model_state": state})
-    report = load_pretrained(classifier(CLASSES), path)
-    assert "1 unknown to the model (head.lin_5_bn.weight)" in report.text()
-    model = classifier(CLASSES)
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with pytest.raises(CheckpointError, match=r"weights\.pyth does not fit .*lin_5_bn"):
-        load_pretrained(model, path, strict=True)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-
-
 @pytest.mark.parametrize(
     "name",
     [
@@ -219,188 +197,6 @@ def test_tensors_that_fit_nowhere_are_named(name, size, text):
     state[name] = torch.ones(size)
     with pytest.raises(CheckpointError, match=text):
         convert_state(state)
-
-
-def test_shapes_name_the_members_of_the_family():
-    shape = NetworkShape.of_spec(X3D_SPECS["s"])
-    assert shape.members == ("xs", "s", "m")
-    assert shape.spec == X3D_SPECS["m"]
-    assert shape.text() == (
-        "X3D-XS, S, M of widths 24, 24-48-96-192 (inside the blocks 54-108-216-432) and "
-        "3-5-11-7 blocks"
-    )
-    assert NetworkShape.of_spec(X3D_SPECS["xl"]).members == ("xl",)
-
-
-@pytest.mark.parametrize(
-    "factors",
-    [
-        {"width_factor": 1.45, "depth_factor": 5.0, "width_divisor": 1},  # X3D-XL's other widths
-        {"width_factor": 1 / 3, "depth_factor": 1.0},
-        {"width_factor": 2.0, "depth_factor": 3.0, "bottleneck_factor": 1.5},
-        {"width_factor": 1.1, "depth_factor": 1.7, "bottleneck_factor": 1.9, "width_divisor": 1},
-    ],
-    ids=["xl-other", "small", "wide", "odd"],
-)
-def test_factors_are_found_from_a_shape(factors):
-    spec = X3DSpec(num_frames=16, crop_size=224, sampling_stride=5, **factors)
-    shape = NetworkShape.of_spec(spec)
-    assert shape.members == ()
-    assert NetworkShape.of_spec(shape.spec) == shape
-    assert NetworkShape.of_spec(dataclasses.replace(spec, width_factor=1.0)) != shape
-
-
-def test_a_shape_without_factors_has_no_spec():
-    assert NetworkShape(24, (24, 50, 96, 192), (54, 108, 216, 432), (3, 5, 11, 7)).spec is None
-
-
-def test_a_classifier_of_other_classes_starts_a_detector(classifier, detector, saved):
-    state = foreign_state("pytorchvideo")
-    model = detector(num_actions=5)
-    report = load_pretrained(model, saved({"model_state": state}))
-    assert (
-        "2 left out (head.projection.weight, head.projection.bias): other classes, 7 in the "
-        in (report.text())
-    )
-    assert report.missing == report.unexpected == ()
-    assert not report.complete
-    lin5 = state["blocks.5.pool.post_conv.weight"].flatten(1)
-    assert torch.equal(model.head.lin5.weight, lin5)
-    assert torch.equal(model.head.projection.bias, torch.zeros(5))
-
-
-def test_as_many_outputs_of_another_kind_are_left_out_too(classifier, detector, tmp_path):
-    source = classifier(5)
-    path = tmp_path / "model.safetensors"
-    save_model(path, source.state_dict(), {"format": "x3d_det classifier"})
-    report = load_pretrained(detector(num_actions=5), path)
-    assert "a classifier's in the file and a detector's in the model" in report.text()
-    save_model(path, detector(5).state_dict(), {"format": "x3d_det action detector"})
-    checkpoint = read_checkpoint(path)
-    assert (checkpoint.kind, checkpoint.num_classes) == ("detector", 5)
-    report = load_pretrained(classifier(5), path)
-    assert "a detector's in the file and a classifier's in the model" in report.text()
-    assert len(report.matched) == len(source.state_dict()) - 2
-    assert load_pretrained(detector(5), path, strict=True).complete
-
-
-def test_a_smaller_head_leaves_the_rest_out(detector, saved):
-    report = load_pretrained(detector(num_actions=CLASSES, head="fc"), saved(foreign_state("co3d")))
-    assert "the model's head has no such layer" in report.text()
-    assert [name for name in report.matched if name.startswith("head.")] == []
-
-
-def test_classes_of_other_names_are_left_out(classifier, tmp_path):
-    path = tmp_path / "model.safetensors"
-    source = classifier(3)
-    metadata = {"format": "x3d_det classifier", "classes": json.dumps(["run", "sit", "wave"])}
-    save_model(path, source.state_dict(), metadata)
-    assert read_checkpoint(path).class_names == ("run", "sit", "wave")
-    same = load_pretrained(classifier(3), path, class_names=["run", "sit", "wave"])
-    assert same.complete
-    other = load_pretrained(classifier(3), path, class_names=["run", "stand", "wave"])
-    assert "output 1 is 'sit' in the file and 'stand' in the model" in other.text()
-
-
-def test_another_width_or_depth_is_an_error_that_names_both(classifier, saved):
-    model = classifier(CLASSES)
-    wider = X3DSpec(num_frames=4, crop_size=64, sampling_stride=1, depth_factor=1.0)
-    with torch.device("meta"):
-        other = X3DClassifier(X3D(wider), num_classes=CLASSES)
-    state = {name: torch.zeros(tensor.shape) for name, tensor in other.state_dict().items()}
-    with pytest.raises(
-        CheckpointError, match=r"of widths 24, .* the model is an X3D of widths 8, 8-16-32-64"
-    ):
-        load_pretrained(model, saved(state))
-    with pytest.raises(TypeError, match="Linear"):
-        load_pretrained(torch.nn.Linear(1, 1), saved(state))
-
-
-def test_a_backbone_alone_starts_a_model(classifier, saved):
-    state = {n: t for n, t in foreign_state("mmaction2").items() if not n.startswith("cls_head")}
-    path = saved({"state_dict": state}, "backbone.pth")
-    checkpoint = read_checkpoint(path)
-    assert (checkpoint.kind, checkpoint.num_classes) == ("backbone", None)
-    report = load_pretrained(classifier(CLASSES), path)
-    assert report.missing == ("head.lin5.weight", "head.projection.weight", "head.projection.bias")
-    with pytest.raises(CheckpointError, match=r"3 missing in the file \(head\.lin5\.weight"):
-        load_pretrained(classifier(CLASSES), path, strict=True)
-
-
-def test_normalisation_is_read_or_the_layouts_own(classifier, saved, tmp_path):
-    slowfast = foreign_state("pyslowfast")
-    config = "BN: {EPS: 1}\nDATA:\n  MEAN: [0.5, 0.4, 0.3]\n  STD: [0.2, 0.2, 0.25]\nMODEL: 1\n"
-    stated = read_checkpoint(saved({"model_state": slowfast, "epoch": 3, "cfg": config}))
-    assert stated.normalisation == ((0.5, 0.4, 0.3), (0.2, 0.2, 0.25))
-    assert stated.normalisation_stated
-    for broken in (
-        "DATA: [",
-        "DATA: " + "[" * 500,
-        "DATA: " + "1" * 3_990,
-        "DATA: 5",
-        "DATA:5",
-        "",
-        7,
-    ):
-        assumed = read_checkpoint(saved({"model_state": slowfast, "cfg": broken}))
-        assert assumed.normalisation == ((0.45, 0.45, 0.45), (0.225, 0.225, 0.225))
-        assert not assumed.normalisation_stated
-    mean, std = read_checkpoint(saved({"state_dict": foreign_state("mmaction2")})).normalisation
-    assert mean == pytest.approx((0.45,) * 3)
-    assert std == pytest.approx((0.225,) * 3, abs=3e-5)
-    pixels = {
-        "data_preprocessor.mean": torch.tensor([51.0, 102.0, 153.0]).view(-1, 1, 1, 1),
-        "data_preprocessor.std": torch.full((3, 1, 1, 1), 63.75),
-    }
-    stated = read_checkpoint(saved({"state_dict": foreign_state("mmaction2") | pixels}))
-    assert stated.normalisation[0] == pytest.approx((0.2, 0.4, 0.6))
-    assert stated.normalisation[1] == (0.25, 0.25, 0.25)
-    assert stated.normalisation_stated
-    assert stated.unused == ()
-    path = saved({"model_state_dict": foreign_state("x3d_multigrid"), "long_ind": 3}, "x.pt")
-    assert "mean 0.4339, 0.4046, 0.3776" in load_pretrained(classifier(CLASSES), path).text()
-    ours = tmp_path / "model.safetensors"
-    clip = {"clip": {"mean": [0.1, 0.2, 0.3], "std": [0.5, 0.5, 0.5]}}
-    save_model(ours, classifier().state_dict(), {"config": json.dumps(clip)})
-    assert read_checkpoint(ours).normalisation == ((0.1, 0.2, 0.3), (0.5, 0.5, 0.5))
-    save_model(ours, classifier().state_dict(), {"config": "{"})
-    with pytest.raises(CheckpointError, match="metadata 'config' is no JSON"):
-        read_checkpoint(ours)
-
-
-def test_class_names_of_mmaction2_and_of_our_detectors(detector, saved, tmp_path):
-    names = [f"class {number}" for number in range(CLASSES)]
-    for meta in ({"CLASSES": names}, {"dataset_meta": {"classes": names}}):
-        path = saved({"state_dict": foreign_state("mmaction2"), "meta": meta})
-        assert read_checkpoint(path).class_names == tuple(names)
-    path = saved({"state_dict": foreign_state("mmaction2"), "meta": {"CLASSES": names[1:]}})
-    assert read_checkpoint(path).class_names is None
-    ours = tmp_path / "model.safetensors"
-    metadata = {
-        "format": "x3d_det action detector",
-        "classes": json.dumps({"2": "bend", "9": "sit", "5": "run"}),
-        "output_ids": "[9, 2]",
-    }
-    save_model(ours, detector(2).state_dict(), metadata)
-    assert read_checkpoint(ours).class_names == ("sit", "bend")
-
-
-def test_a_training_checkpoint_of_ours_is_read_with_its_average(classifier, tmp_path):
-    plain, averaged = classifier(CLASSES), classifier(CLASSES)
-    averaged.head.projection.bias.data.fill_(7)
-    path = checkpoint_path(tmp_path, 3)
-    save_checkpoint(
-        path,
-        {
-            "step": 3,
-            "model": plain.state_dict(),
-            "ema": {"weights": averaged.state_dict()},
-            "export_metadata": {"format": "x3d_det classifier"},
-        },
-    )
-    checkpoint = read_checkpoint(path)
-    assert (checkpoint.layout, checkpoint.kind) == ("x3d_det", "classifier")
-    assert (checkpoint.state["head.projection.bias"] == 7).all()
 
 
 def test_every_table_is_tested():

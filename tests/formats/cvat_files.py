@@ -70,12 +70,6 @@ def read_export(tmp_path, text, **options):
     return read_cvat(path, ImportOptions(**options))
 
 
-def rows_of(imported):
-    """Return the imported rows as lists."""
-    columns = ["video_id", "timestamp", "x1", "y1", "x2", "y2", "action_id", "person_id"]
-    return imported.annotations.rows[columns].to_numpy().tolist()
-
-
 def error_of(tmp_path, text, **options):
     """Return the faults of an export; its path is written F."""
     with pytest.raises(DataError) as caught:

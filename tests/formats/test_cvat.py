@@ -13,11 +13,11 @@ from cvat_files import (
     fps_of,
     label_xml,
     read_export,
-    rows_of,
     task_xml,
     track_xml,
     value_xml,
 )
+from imported_rows import rows_of
 
 from x3d_det.formats.exports.cvat import read_cvat
 from x3d_det.formats.exports.imported import ImportOptions

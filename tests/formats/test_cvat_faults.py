@@ -14,12 +14,12 @@ from cvat_files import (
     fps_of,
     label_xml,
     read_export,
-    rows_of,
     task_xml,
     track_xml,
     value_xml,
 )
 from hypothesis import HealthCheck, given, settings
+from imported_rows import rows_of
 from mutations import mutated
 from strange_zips import strange_zip
 

@@ -1,4 +1,4 @@
-"""A tiny generated AVA, and the tools run in this process or as a user runs them."""
+"""A tiny generated AVA and a mirror of it, and the tools run in this process or as a user does."""
 
 import logging
 import os
@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from annotation_samples import write_option_files
+from ava_mirror import make_mirror
 from detector_files import write_detector_weights
+from http_server import Server, serving
 
 from x3d_det.synthetic import generate_ava_mini
 
@@ -120,3 +123,47 @@ def trained(
 def detector_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of the detector that `detector_files` names."""
     return write_detector_weights(tmp_path_factory.mktemp("weights") / "random.pth")
+
+
+@pytest.fixture(scope="session")
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as AVA's public mirror is."""
+    return make_mirror(tmp_path_factory.mktemp("mirror"))
+
+
+@pytest.fixture
+def server(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """That mirror on loopback, below `/ava/`."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving() as running:
+        for path in sorted(mirror.rglob("*.*")):
+            running.add(f"/ava/{path.relative_to(mirror)}", path.read_bytes())
+        yield running
+
+
+@pytest.fixture
+def prepare(run_tool: RunTool, server: Server, tmp_path: Path) -> RunTool:
+    """Run `prepare_ava.py` on the loopback mirror, or on what `mirror=` names."""
+
+    def run(*options: object, mirror: object = None) -> subprocess.CompletedProcess[str]:
+        source = mirror or f"{server.base}/ava"
+        return run_tool(
+            *("prepare_ava.py", "--output-dir", tmp_path / "ava", "--from", source),
+            *("--accept-changed", "--retry-wait", 0.01, "--timeout", 5, "--jobs", 2),
+            *options,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def converter(repository: Path) -> Callable[[list[str]], int]:
+    """The `main` of `convert_annotations.py`, which prints where the test sees it."""
+    return runpy.run_path(str(repository / "tools" / "convert_annotations.py"))["main"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The test's folder, with files that options of `convert_annotations.py` name."""
+    write_option_files(tmp_path)
+    return tmp_path

@@ -87,8 +87,8 @@ def test_a_data_set_by_its_name_alone(main, capsys):
     [
         ([], "give --config, or --dataset, or both"),
         (["--dataset", "ava", "--no-videos", "--full-decode"], "leaves nothing to decode"),
-        (["--dataset", "ava", "--workers", "0"], "0 is below 1"),
-        (["--dataset", "ava", "--timeout", "-3"], "-3 is not above 0"),
+        (["--dataset", "ava", "--workers", "0"], "0 is not a whole number 1 or more"),
+        (["--dataset", "ava", "--timeout", "-3"], "-3 is not a number above 0"),
     ],
 )
 def test_wrong_usage_is_code_2(main, options, text, capsys):

@@ -81,7 +81,7 @@ def test_wrong_usage(main, files, capsys):
         assert "give either --config, or --annotations and --boxes" in capsys.readouterr().err
     for value in ("1.5", "nan", "high"):
         assert main([*files, "--threshold", value]) == 2
-        assert f"{value} is no score; scores are 0 to 1" in capsys.readouterr().err
+        assert f"{value} is not a number from 0 to 1" in capsys.readouterr().err
 
 
 def test_bad_files(main, files, tiny_ava, tmp_path, capsys):

@@ -110,9 +110,9 @@ def test_boxes_of_training_videos_are_counted_and_left_out(run_tool, tmp_path, g
         ([], 2, "give --detections, --tubes, or both"),
         (["--tubes", "none.json"], 1, "error: cannot read none.json"),
         (["--tubes", "none.json", "--split", "3"], 1, "has no split 3; it has 1"),
-        (["--tubes", "x", "--tube-nms", "2"], 2, "2 is not from 0 to 1"),
-        (["--tubes", "x", "--fps", "0"], 2, "0 is no number above 0"),
-        (["--tubes", "x", "--max-gap", "0"], 2, "0 is no whole number from 1 on"),
+        (["--tubes", "x", "--tube-nms", "2"], 2, "2 is not a number from 0 to 1"),
+        (["--tubes", "x", "--fps", "0"], 2, "0 is not a number above 0"),
+        (["--tubes", "x", "--max-gap", "0"], 2, "0 is not a whole number 1 or more"),
     ],
 )
 def test_mistakes_end_in_one_line(repository, tmp_path, capsys, gt, options, code, message):

@@ -1,12 +1,13 @@
-"""A checkpoint and a detector for the tests of this folder."""
+"""A checkpoint, a detector and films for the tests of this folder, and no thread left over."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from action_checkpoints import BrightPersons, save_action_checkpoint
 from video_files import make_video
-from video_runs import calm_frame, contents, detect, loaded
+from video_runs import calm_frame, contents, detect, loaded, own_threads
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,19 @@ def detector(checkpoint: Path):
     from x3d_det import ActionDetector
 
     return ActionDetector.load(checkpoint, persons=BrightPersons(), device="cpu")
+
+
+@pytest.fixture
+def no_thread_is_left_over() -> Iterator[None]:
+    """See after the test that no thread of ours is alive."""
+    yield
+    assert own_threads() == []
+
+
+@pytest.fixture
+def clip_of_30(tmp_path: Path) -> Path:
+    """Three seconds of numbered frames."""
+    return make_video(tmp_path / "numbers.mp4", num_frames=90)
 
 
 @pytest.fixture(scope="module")

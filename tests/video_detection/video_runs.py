@@ -1,6 +1,7 @@
 """Runs over videos for the tests of this folder, and what they leave."""
 
 import io
+import threading
 from pathlib import Path
 
 import av
@@ -63,6 +64,11 @@ def assert_same(found: dict[str, bytes], whole: dict[str, bytes]) -> None:
             assert pictures_of(content) == pictures_of(whole[name])
         else:
             assert content == whole[name], name
+
+
+def own_threads() -> list[threading.Thread]:
+    """Return the threads of runs that are alive."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("x3d_det")]
 
 
 def streams_of(path: Path) -> tuple[int, float, float | None]:

@@ -183,7 +183,7 @@ def test_wrong_usage(tool, tmp_path, capsys):
     code, text = failing(tool, capsys, "--video=v.mp4")
     assert (code, "nothing to draw" in text) == (2, True)
     code, text = failing(tool, capsys, "--video=v.mp4", "--annotations=a", "--score-threshold=30")
-    assert (code, "30 is outside [0, 1]" in text) == (2, True)
+    assert (code, "30 is not a number from 0 to 1" in text) == (2, True)
     code, text = failing(
         tool, capsys, "--video=v.mp4", "--annotations=a", "--video-id=a", "--video-id=b"
     )
