@@ -86,11 +86,45 @@ def test_a_cut_at_every_byte_keeps_the_whole_lines_and_goes_on(written, tmp_path
         assert path.read_bytes() == content
 
 
-def test_without_resume_it_begins_anew(written):
-    with journal_at(written) as journal:
+@pytest.fixture
+def finished(written) -> Path:
+    with journal_at(written, resume=True) as journal:
+        journal.finish()
+    return written
+
+
+def test_without_resume_a_finished_one_begins_anew(finished):
+    with journal_at(finished) as journal:
         assert journal.num_moments == 0
         journal.add(MOMENTS[0])
     assert list(journal.moments()) == MOMENTS[:1]
+
+
+def test_without_resume_an_unfinished_one_is_kept(written):
+    before = written.read_bytes()
+    match = "was not finished; go on with it by --resume, choose"
+    with pytest.raises(DataError, match=match), journal_at(written):
+        pass
+    assert written.read_bytes() == before
+    with journal_at(written, replaces_unfinished=True):
+        pass
+    assert len(written.read_text().splitlines()) == 1
+
+
+def test_one_without_a_moment_is_nothing_to_keep(tmp_path):
+    with journal_at(tmp_path / "journal.jsonl"):
+        pass
+    with journal_at(tmp_path / "journal.jsonl") as journal:
+        assert journal.num_moments == 0
+
+
+def test_a_finished_one_can_be_gone_on_with(finished):
+    journal = journal_at(finished, resume=True)
+    assert list(journal.moments()) == MOMENTS
+    content = finished.read_bytes()
+    with journal:
+        journal.finish()
+    assert finished.read_bytes() == content
 
 
 def test_nothing_is_written_before_its_block(tmp_path):

@@ -54,6 +54,9 @@ def test_a_stopped_run_is_playable_and_resumes_to_the_same_files(
         assert keyframe == 1
     tracks = json.loads(left["tracks.json"])
     assert len(tracks["tracks"][0]["keyframes"]) == keyframe
+    with pytest.raises(DataError, match="was not finished"):
+        detect(detector, film, tmp_path, interval_seconds=0.5)
+    assert contents(tmp_path) == left
     resumed = detect(detector, film, tmp_path, interval_seconds=0.5, resume=True)
     assert resumed.finished
     assert resumed.num_from_journal == keyframe

@@ -3,9 +3,11 @@
     {"journal": "x3d_det actions", "version": 1, "settings": {...}}
     {"seconds": 3.0, "size": [360, 640], "shot": 0, "clamped": 2, "below": [1, 0.71],
      "persons": [[x1, y1, x2, y2, score, [score of each action]], ...]}
+    {"finished": true}
 
 One line a moment, in order; `"persons"` hold no action scores where only persons were looked
-for. Numbers are written in full, so that what is read back is what was found, to the last bit.
+for. The last line comes once all files of the run are written. Numbers are written in full, so
+that what is read back is what was found, to the last bit.
 """
 
 import fcntl
@@ -19,6 +21,7 @@ from x3d_det.errors import DataError, X3DDetError
 from x3d_det.video_detection.results import KeyframeActions, PersonActions, ScoredAction
 
 _KIND, _VERSION = "x3d_det actions", 1
+_END = {"finished": True}
 
 
 class ActionJournal:
@@ -32,9 +35,11 @@ class ActionJournal:
         settings: plain values that decide the results; a journal of others is refused.
         action_names: id to name of every action, by rising id.
         resume: keep what is there; else the journal begins anew.
+        replaces_unfinished: without `resume`, let go of what a run that was not finished found.
 
     Raises:
-        DataError: with `resume`, a journal of other settings, or one that is damaged.
+        DataError: with `resume`, a journal of other settings, or one that is damaged; without,
+            one of a run that was not finished.
         X3DDetError: the file cannot be written, or another process writes it.
     """
 
@@ -45,9 +50,11 @@ class ActionJournal:
         settings: Mapping[str, Any],
         action_names: Mapping[int, str],
         resume: bool = False,
+        replaces_unfinished: bool = False,
     ) -> None:
         self.path = Path(path)
         self._names = dict(action_names)
+        self._replaces = resume or replaces_unfinished
         self._settings = json.loads(json.dumps(dict(settings)))
         self._file: IO[bytes] | None = None
         self._num_bytes = 0
@@ -60,6 +67,8 @@ class ActionJournal:
         try:
             self._file = open(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
             self._lock(self._file)
+            if not self._replaces and not self._num_bytes:
+                self._refuse_unfinished(self._file)
             self._file.truncate(self._num_bytes)
             self._file.seek(self._num_bytes)
         except OSError as error:
@@ -79,13 +88,17 @@ class ActionJournal:
         self._append(_to_json(moment, self._names))
         self.num_moments += 1
 
+    def finish(self) -> None:
+        """Note that the run is done: the next one may begin anew."""
+        self._append(_END)
+
     def moments(self) -> Iterator[KeyframeActions]:
         """Return the moments of the journal in their order, one in memory at a time."""
         return self._read()
 
     def _append(self, line: Mapping[str, Any]) -> None:
         assert self._file is not None, "the journal is used outside its block"
-        data = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        data = _line(line)
         try:
             self._file.write(data)
             self._file.flush()
@@ -112,6 +125,8 @@ class ActionJournal:
                     break
                 try:
                     line = json.loads(text)
+                    if line == _END:
+                        break
                     if number == 1:
                         self._require_same(line)
                     else:
@@ -120,23 +135,37 @@ class ActionJournal:
                     raise
                 except (ValueError, KeyError, TypeError, AttributeError) as error:
                     raise DataError(
-                        f"{self.path}:{number}: is no line of this journal; start without --resume."
+                        f"{self.path}:{number}: is no line of this journal; delete the file, and "
+                        "begin anew without --resume."
                     ) from error
                 num_bytes += len(text)
         self._num_bytes = max(self._num_bytes, num_bytes)
+
+    def _refuse_unfinished(self, file: IO[bytes]) -> None:
+        file.readline()  # the header
+        has_moments = file.readline().endswith(b"\n")
+        end = _line(_END)
+        file.seek(max(0, file.seek(0, os.SEEK_END) - len(end)))
+        if has_moments and file.read() != end:
+            file.close()
+            raise DataError(
+                f"{self.path}: an earlier run has begun here and was not finished; go on with it "
+                "by --resume, choose another --output-dir, or delete the file."
+            )
 
     def _require_same(self, header: Mapping[str, Any]) -> None:
         if header.get("journal") != _KIND or header.get("version") != _VERSION:
             raise DataError(
                 f"{self.path}: is no journal of this version; choose another --output-dir, or "
-                "start without --resume."
+                "delete the file, and begin anew without --resume."
             )
         found = header["settings"]
         for name in sorted({*found, *self._settings}):
             if found.get(name) != self._settings.get(name):
                 raise DataError(
                     f"{self.path}: was begun with {name} = {found.get(name)}, now it is "
-                    f"{self._settings.get(name)}; set it back, or start without --resume."
+                    f"{self._settings.get(name)}; set it back, choose another --output-dir, or "
+                    "delete the file, and begin anew without --resume."
                 )
 
     def _write_error(self, error: OSError) -> X3DDetError:
@@ -144,6 +173,10 @@ class ActionJournal:
             f"{self.path}: cannot be written: {error.strerror or error}. What stands in it is "
             "whole; free some space and go on with --resume."
         )
+
+
+def _line(values: Mapping[str, Any]) -> bytes:
+    return json.dumps(values, separators=(",", ":")).encode() + b"\n"
 
 
 def _to_json(moment: KeyframeActions, names: Mapping[int, str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -144,7 +144,7 @@ def detect_in_video(
 
     Raises:
         X3DDetError: the video cannot be read, the folder cannot be written, the journal is of
-            another video or of other settings.
+            another video or of other settings, or without `resume` of a run that was not finished.
     """
     started = time.perf_counter()
     _keep_apart(video, output_dir / VIDEO_NAME)
@@ -166,6 +166,7 @@ def detect_in_video(
         },
         action_names=detector.action_names,
         resume=resume,
+        replaces_unfinished=not _is_file(video),  # nothing else can be gone on with
     )
     num_known = journal.num_moments
     with contextlib.ExitStack() as stack:
@@ -196,6 +197,9 @@ def detect_in_video(
         work.go(signals)
     files = work.write_tables(linker_name=linker_name)
     is_live = items.info.is_live
+    if work.finished or is_live:
+        with journal:
+            journal.finish()
     return RunResult(
         summary=work.found.summary(),
         notes=tuple(work.notes()),
@@ -354,9 +358,13 @@ def _keep_apart(video: Video, output: Path) -> None:
         )
 
 
+def _is_file(video: Video) -> TypeGuard[str | Path]:
+    return isinstance(video, str | Path) and "://" not in str(video)
+
+
 def _about_video(video: Video) -> Any:
     """Return what tells a file from another: its size and its two ends, whatever it is called."""
-    if not isinstance(video, str | Path) or "://" in str(video):
+    if not _is_file(video):
         return without_password(str(video))
     try:
         with open(video, "rb") as file:
