@@ -8,6 +8,7 @@ import zipfile
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from imported_rows import rows_of
 
 from x3d_det.errors import DataError
 from x3d_det.formats.exports.coco_video import read_coco_video
@@ -25,11 +26,6 @@ def _path(tmp_path, content):
 
 def _read(tmp_path, content, **options):
     return read_coco_video(_path(tmp_path, content), ImportOptions(**options))
-
-
-def _rows(imported):
-    columns = ["video_id", "timestamp", "x1", "y1", "x2", "y2", "action_id", "person_id"]
-    return imported.annotations.rows[columns].to_numpy().tolist()
 
 
 def _error(tmp_path, content, **options):
@@ -74,7 +70,7 @@ def test_cocovid(tmp_path):
         _box(20, instance_id=4, iscrowd=0),
     ]
     imported = _read(tmp_path, _cocovid(annotations), video_start_seconds=900)
-    assert _rows(imported) == [
+    assert rows_of(imported) == [
         ["v", 901.0, 0.5, 0.1, 0.7, 0.3, 4, 2],
         ["v", 901.0, 0.1, 0.1, 0.3, 0.3, 9, 3],
         ["v", 902.0, 0.1, 0.1, 0.3, 0.3, 9, 4],
@@ -94,9 +90,9 @@ def test_rate_from_the_caller_and_all_frames(tmp_path):
         tmp_path, content
     )
     imported = _read(tmp_path, content, fps=lambda video_id: {"v": 5}[video_id])
-    assert [row[1] for row in _rows(imported)] == [1.0]
+    assert [row[1] for row in rows_of(imported)] == [1.0]
     every = _read(tmp_path, content, fps=lambda video_id: 5, keyframe_interval_seconds=0)
-    assert [row[1] for row in _rows(every)] == [1.0, 1.4]
+    assert [row[1] for row in rows_of(every)] == [1.0, 1.4]
 
 
 def test_tao(tmp_path):
@@ -116,7 +112,7 @@ def test_tao(tmp_path):
     }
     imported = _read(tmp_path, content, fps=lambda video_id: 30)
     # Frame 31 is 1/30 s after second 1, frame 93 is 0.1 s after second 3: both near enough.
-    assert [(row[0], row[1], row[6], row[7]) for row in _rows(imported)] == [
+    assert [(row[0], row[1], row[6], row[7]) for row in rows_of(imported)] == [
         ("v_7", float(n), 4, 71) for n in range(4)
     ]
     content["annotations"][0]["track_id"] = 72
@@ -133,7 +129,7 @@ def test_youtube_vis(tmp_path):
     track = {"id": 12, "video_id": 1, "category_id": 9, "bboxes": boxes, "iscrowd": 0}
     content = {"videos": [video], "categories": CATEGORIES, "annotations": [track]}
     imported = _read(tmp_path, content, fps=lambda video_id: 30)
-    assert _rows(imported) == [["0043f0", 1.0, 0.1, 0.1, 0.3, 0.3, 9, 12]]
+    assert rows_of(imported) == [["0043f0", 1.0, 0.1, 0.1, 0.3, 0.3, 9, 12]]
     assert imported.annotations.empty_keyframes["timestamp"].tolist() == [0.0]
     track["bboxes"] = boxes[1:]
     found = _error(tmp_path, content, fps=lambda video_id: 30)
@@ -141,7 +137,7 @@ def test_youtube_vis(tmp_path):
     del video["file_names"]
     video["name"], track["bboxes"] = "w", boxes
     imported = _read(tmp_path, content, fps=lambda video_id: 6)
-    assert [row[:2] for row in _rows(imported)] == [["w", 1.0]]
+    assert [row[:2] for row in rows_of(imported)] == [["w", 1.0]]
     video["length"] = 10**9
     found = _error(tmp_path, content, fps=lambda video_id: 6)
     assert "videos[0].length: found 1,000,000,000; at most 1,000,000" in found
@@ -151,7 +147,7 @@ def test_actions_in_a_list_and_in_attributes(tmp_path):
     people = [{"id": 1, "name": "person"}]
     listed = [_box(0, category=1, actions=["sit", "talk to"]), _box(10, category=1, actions=[])]
     imported = _read(tmp_path, _cocovid(listed, categories=people))
-    assert [row[6] for row in _rows(imported)] == [1, 2]
+    assert [row[6] for row in rows_of(imported)] == [1, 2]
     assert dict(imported.label_map.names) == {1: "sit", 2: "talk to"}
     assert "boxes without an action, left out: 1" in imported.notes
 
@@ -160,7 +156,7 @@ def test_actions_in_a_list_and_in_attributes(tmp_path):
         _box(10, category=1, attributes={"sit": True, "walk": True, "track_id": 5}),
     ]
     imported = _read(tmp_path, _cocovid(flags, categories=people))
-    assert [row[6:] for row in _rows(imported)] == [[2, -1], [1, 5], [2, 5]]
+    assert [row[6:] for row in rows_of(imported)] == [[2, -1], [1, 5], [2, 5]]
     assert dict(imported.label_map.names) == {1: "sit", 2: "walk"}
 
     chosen = [
@@ -171,7 +167,7 @@ def test_actions_in_a_list_and_in_attributes(tmp_path):
     categories = [*people, {"id": 2, "name": "dog"}]
     content = _cocovid(chosen, categories=categories)
     imported = _read(tmp_path, content, action_attribute="action", person_label="person")
-    assert [(row[1], row[6]) for row in _rows(imported)] == [(0.0, 1), (0.0, 2)]
+    assert [(row[1], row[6]) for row in rows_of(imported)] == [(0.0, 1), (0.0, 2)]
     assert "boxes of other categories than persons, left out: 1" in imported.notes
     found = _error(tmp_path, content, person_label="persn")
     assert "F: categories: there is no category 'persn'; did you mean person?" in found
@@ -187,7 +183,7 @@ def test_actions_as_category_ids(tmp_path):
 def test_person_among_the_categories_is_no_action(tmp_path):
     categories = [{"id": 1, "name": "person"}, *CATEGORIES]
     imported = _read(tmp_path, _cocovid([_box(0), _box(10, category=1)], categories=categories))
-    assert [row[6] for row in _rows(imported)] == [9]
+    assert [row[6] for row in rows_of(imported)] == [9]
     assert dict(imported.label_map.names) == {4: "sit", 9: "walk"}
 
 
@@ -195,10 +191,10 @@ def test_category_ids_from_0_and_label_map(tmp_path):
     categories = [{"id": 0, "name": "sit"}, {"id": 1, "name": "walk"}]
     content = _cocovid([_box(0, category=1)], categories=categories)
     imported = _read(tmp_path, content)
-    assert [row[6] for row in _rows(imported)] == [2]
+    assert [row[6] for row in rows_of(imported)] == [2]
     assert imported.notes[0] == "categories numbered anew from 1: 2"
     label_map = LabelMap({12: "walk"})
-    assert [row[6] for row in _rows(_read(tmp_path, content, label_map=label_map))] == [12]
+    assert [row[6] for row in rows_of(_read(tmp_path, content, label_map=label_map))] == [12]
     with pytest.raises(DataError, match="the label map names 'walk' twice, as 3 and 12"):
         _read(tmp_path, content, label_map=LabelMap({3: "walk", 12: "walk"}))
 
@@ -207,7 +203,7 @@ def test_frame_numbers_from_1_and_from_file_names(tmp_path):
     content = _cocovid([_box(10)])
     for image in content["images"]:
         del image["frame_id"]  # the file names count from 000001
-    assert [row[1] for row in _rows(_read(tmp_path, content, first_frame_number=1))] == [1.0]
+    assert [row[1] for row in rows_of(_read(tmp_path, content, first_frame_number=1))] == [1.0]
     content["images"][0]["file_name"] = "v/0.jpg"
     found = _error(tmp_path, content, first_frame_number=1)
     assert found == "F: images[0].file_name: frame 0 is below the first frame number, 1."
@@ -218,11 +214,11 @@ def test_frame_numbers_from_1_and_from_file_names(tmp_path):
 def test_size_from_images_videos_or_the_caller(tmp_path):
     content = _cocovid([_box(0)])
     content["images"][0] |= {"width": 400}
-    assert _rows(_read(tmp_path, content))[0][2:6] == [0.05, 0.1, 0.15, 0.3]
+    assert rows_of(_read(tmp_path, content))[0][2:6] == [0.05, 0.1, 0.15, 0.3]
     for holder in [*content["images"], *content["videos"]]:
         del holder["width"]
     assert "does not state the frame size of video v" in _error(tmp_path, content)
-    rows = _rows(_read(tmp_path, content, frame_size=lambda video_id: (100, 800)))
+    rows = rows_of(_read(tmp_path, content, frame_size=lambda video_id: (100, 800)))
     assert rows[0][2:6] == [0.025, 0.1, 0.075, 0.3]
 
 
@@ -231,7 +227,9 @@ def test_size_from_images_videos_or_the_caller(tmp_path):
 
 def test_order_of_annotations_does_not_matter(tmp_path):
     annotations = [_box(10 * (i % 3), x=i, instance_id=i) for i in range(9)]
-    tables = [_rows(_read(tmp_path, _cocovid(order))) for order in (annotations, annotations[::-1])]
+    tables = [
+        rows_of(_read(tmp_path, _cocovid(order))) for order in (annotations, annotations[::-1])
+    ]
     assert tables[0] == tables[1]
 
 
@@ -242,13 +240,13 @@ def test_the_same_track_as_youtube_vis_or_as_images(tmp_path):
     track["annotations"] = [{"id": 5, "video_id": 1, "category_id": 9, "bboxes": boxes}]
     del track["images"]
     track["videos"][0]["file_names"] = [f"v/{n}.jpg" for n in range(21)]
-    assert _rows(_read(tmp_path, frames)) == _rows(_read(tmp_path, track))
+    assert rows_of(_read(tmp_path, frames)) == rows_of(_read(tmp_path, track))
 
 
 def test_zip(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("annotations/instances.json", json.dumps(_cocovid([_box(0)])))
-    assert len(_rows(read_coco_video(tmp_path / "a.zip"))) == 1
+    assert len(rows_of(read_coco_video(tmp_path / "a.zip"))) == 1
 
 
 # Faults
