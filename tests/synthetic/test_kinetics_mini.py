@@ -1,15 +1,14 @@
-"""The generated Kinetics: one label a clip, the same bytes every time, kept and completed."""
+"""The generated Kinetics: one label a clip, the same every time, kept and completed."""
 
-import hashlib
 import os
 import re
 import shutil
 from collections import Counter
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
+from made_sets import assert_same_set, digests
 
 from x3d_det.errors import DataError
 from x3d_det.io.class_names import read_class_names
@@ -35,14 +34,6 @@ TINY = {"train_clips_per_class": 1, "val_clips_per_class": 1, "class_names": CLA
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> KineticsMiniSummary:
     return generate_kinetics_mini(tmp_path_factory.mktemp("tiny"), seed=5, workers=1, **TINY)
-
-
-def digests(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def clip_of(name: str, *, index: int = 0) -> KineticsClip:
@@ -236,7 +227,7 @@ def test_a_stopped_run_is_completed_by_two_processes_to_the_same_bytes(tiny, tmp
     assert not (folder / "manifest.json").exists()
     found = generate_kinetics_mini(folder, seed=5, workers=2, **TINY)
     assert not found.reused
-    assert digests(folder) == digests(tiny.output_dir)
+    assert_same_set(folder, tiny.output_dir)
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
 
 

@@ -75,10 +75,11 @@ def write_film(
     nominal_fps: Fraction,
     crf: int,
 ) -> str:
-    """Encode the pictures of a made video, the same bytes every time; return their sha256.
+    """Encode the pictures of a made video; return the sha256 of the file.
 
-    Every frame is given its time, at steady rates too: the writer then makes no B-frames, with
-    which x264's AVX-512 code was seen to give other bytes for the same frames.
+    The same pictures give the same bytes, as far as x264 does (see `VideoWriter`). Every frame is
+    given its time, at steady rates too: the writer then makes no B-frames, with which x264's
+    AVX-512 code was seen to give other bytes for the same frames.
 
     Args:
         path: of the file; its folder must exist.
