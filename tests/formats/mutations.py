@@ -1,6 +1,8 @@
 """Files spoilt at random places, for the readers of exports."""
 
+import copy
 from collections.abc import Sequence
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -14,3 +16,16 @@ def mutated(draw: st.DrawFn, seeds: Sequence[bytes], tokens: Sequence[bytes]) ->
         end = start + draw(st.integers(0, 12))
         text[start:end] = draw(st.sampled_from(tokens) | st.binary(max_size=3))
     return bytes(text)
+
+
+@st.composite
+def with_another_value(draw: st.DrawFn, roots: Sequence[Any], values: st.SearchStrategy) -> Any:
+    """Return a copy of one of the JSON roots, with one of `values` in the place of any other."""
+    root = here = copy.deepcopy(draw(st.sampled_from(roots)))
+    while keys := list(here) if isinstance(here, dict) else list(range(len(here))):
+        key = draw(st.sampled_from(keys))
+        if not isinstance(here[key], dict | list) or draw(st.integers(0, 3)) == 0:
+            here[key] = draw(values)
+            break
+        here = here[key]
+    return root

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from imported_rows import rows_of
+from mutations import with_another_value
 
 from x3d_det.errors import DataError
 from x3d_det.formats.exports.coco_video import read_coco_video
@@ -324,6 +325,7 @@ JSON = st.recursive(
     ),
     max_leaves=4,
 )
+SMALL = _cocovid([_box(1, instance_id=3, attributes={"sit": True})], num_images=3)
 VIS = {
     "videos": [{"id": 1, "name": "v", "height": 9, "width": 9, "fps": 2, "file_names": ["0.jpg"]}],
     "categories": [{"id": 1, "name": "person"}],
@@ -336,19 +338,8 @@ VIS = {
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(value=JSON, data=st.data())
-def test_any_value_in_any_place_ends_in_a_result_or_a_data_error(tmp_path, value, data):
-    small = _cocovid([_box(1, instance_id=3, attributes={"sit": True})], num_images=3)
-    root = here = copy.deepcopy(data.draw(st.sampled_from([small, VIS])))
-    while True:
-        keys = list(here) if isinstance(here, dict) else list(range(len(here)))
-        if not keys:
-            return
-        key = data.draw(st.sampled_from(keys))
-        if not isinstance(here[key], dict | list) or data.draw(st.integers(0, 4)) == 0:
-            here[key] = value
-            break
-        here = here[key]
+@given(root=with_another_value([SMALL, VIS], JSON))
+def test_any_value_in_any_place_ends_in_a_result_or_a_data_error(tmp_path, root):
     with contextlib.suppress(DataError):
         rows = _read(tmp_path, root, keyframe_interval_seconds=0).annotations.rows
         boxes = rows[["x1", "y1", "x2", "y2"]].to_numpy()

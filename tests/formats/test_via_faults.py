@@ -6,7 +6,7 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mutations import mutated
+from mutations import mutated, with_another_value
 from via_files import (
     ACTION_2,
     error_of,
@@ -150,17 +150,7 @@ JSON = st.recursive(
 @settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(seed=st.sampled_from(SEEDS[:2]), value=JSON, data=st.data())
-def test_any_value_in_any_place_ends_in_a_result_or_a_data_error(tmp_path, seed, value, data):
-    root = here = json.loads(seed)
-    while True:
-        keys = list(here) if isinstance(here, dict) else list(range(len(here)))
-        if not keys:
-            return
-        key = data.draw(st.sampled_from(keys))
-        if not isinstance(here[key], dict | list) or data.draw(st.integers(0, 3)) == 0:
-            here[key] = value
-            break
-        here = here[key]
+@given(root=with_another_value([json.loads(seed) for seed in SEEDS[:2]], JSON))
+def test_any_value_in_any_place_ends_in_a_result_or_a_data_error(tmp_path, root):
     with contextlib.suppress(DataError):
         read_export(tmp_path, root)
