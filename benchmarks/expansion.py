@@ -16,12 +16,13 @@ import argparse
 import json
 import random
 import statistics
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from x3d_det.cli import log_to_stderr
+from x3d_det.cli import EXIT_OK, UsageError, log_to_stderr, make_parser, run_tool
 from x3d_det.config.expansion import ExpansionConfig
 from x3d_det.config.load import load_config
 from x3d_det.expansion import (
@@ -76,10 +77,8 @@ class Contest:
         return list(telling(scorer)(candidates))
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = make_parser("benchmarks/expansion.py", __doc__)
     parser.add_argument("--config", required=True, help="of a search")
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -87,27 +86,28 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--walks", type=int, help="random walks a seed")
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time")
     parser.add_argument("--output-dir", type=Path, default=Path("outputs/expansion_benchmark"))
-    arguments = parser.parse_args(argv)
-    if set(arguments.seeds) & set(arguments.final_seeds):
-        parser.error("--final-seeds must differ from --seeds: the choice was made on those")
+    return run_tool(parser, _run, argv)
+
+
+def _run(args: argparse.Namespace) -> int:
+    if set(args.seeds) & set(args.final_seeds):
+        raise UsageError("--final-seeds must differ from --seeds: the choice was made on those")
     log_to_stderr()
-    overrides = [*arguments.overrides, f"runner.workers={arguments.workers}"]
-    contest = open_contest(load_config(arguments.config, overrides, ExpansionConfig), arguments)
+    overrides = [*args.overrides, f"runner.workers={args.workers}"]
+    contest = open_contest(load_config(args.config, overrides, ExpansionConfig), args.output_dir)
     rows = [
         row
-        for seed in arguments.seeds
-        for row in rows_of_seed(
-            contest, seed, walks=arguments.walks, final_seeds=arguments.final_seeds
-        )
+        for seed in args.seeds
+        for row in rows_of_seed(contest, seed, walks=args.walks, final_seeds=args.final_seeds)
     ]
     report = {"config": contest.config.model_dump(mode="json"), "rows": rows, **spread(rows)}
-    with atomic_write(arguments.output_dir / "expansion_benchmark.json", "w") as file:
+    with atomic_write(args.output_dir / "expansion_benchmark.json", "w") as file:
         json.dump(report, file, indent=1)
     print("\n".join(table(rows)))
-    return 0
+    return EXIT_OK
 
 
-def open_contest(config: ExpansionConfig, arguments: argparse.Namespace) -> Contest:
+def open_contest(config: ExpansionConfig, folder: Path) -> Contest:
     """Return what the contenders share; the checks of a search come first."""
     experiment = SearchedExperiment(config.experiment, num_threads=config.num_threads)
     videos = check_data(experiment)
@@ -116,7 +116,7 @@ def open_contest(config: ExpansionConfig, arguments: argparse.Namespace) -> Cont
         experiment=experiment,
         cost=build_cost(config.cost, num_classes=num_classes_of(experiment.base)),
         limits=build_limits(config, experiment.base.clip, videos),
-        folder=arguments.output_dir,
+        folder=folder,
     )
 
 
@@ -236,4 +236,4 @@ def table(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -11,10 +11,12 @@ their epochs and seconds left out, and whether the chosen one was among them.
 import argparse
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from x3d_det.cli import EXIT_OK, make_parser, run_tool
 from x3d_det.errors import DataError
 from x3d_det.expansion import Candidate, Record, Scored
 
@@ -66,31 +68,37 @@ class Total:
         )
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = make_parser("benchmarks/expansion_halving.py", __doc__)
     parser.add_argument("searches", type=Path, nargs="+", help="output folders of expand_x3d.py")
     parser.add_argument("--rung", type=int, required=True, help="epoch after which is compared")
     parser.add_argument("--keep", type=float, default=0.5, help="share that goes on")
-    arguments = parser.parse_args(argv)
-    for folder in arguments.searches:
+    return run_tool(parser, _run, argv)
+
+
+def _run(args: argparse.Namespace) -> int:
+    for folder in args.searches:
         total = Total()
-        for step in steps_of(folder, arguments.rung):
-            total.add(step, rung=arguments.rung, keep=arguments.keep)
+        for step in steps_of(folder, args.rung):
+            total.add(step, rung=args.rung, keep=args.keep)
         print(f"{folder}: {total.text()}")
-    return 0
+    return EXIT_OK
 
 
 def steps_of(folder: Path, rung: int) -> list[list[Training]]:
     """Return the trainings of each step that had a choice."""
+    if not (folder / "record.jsonl").is_file():
+        raise DataError(f"{folder} has no record.jsonl; give the output folder of a search.")
     record = Record(folder / "record.jsonl")
     steps: dict[int, list[Training]] = {}
     for outcome in record.outcomes.values():
         if isinstance(outcome, Scored) and not outcome.candidate.is_contracted:
             one = training(folder, outcome, rung)
             steps.setdefault(outcome.candidate.step, []).append(one)
-    return [step for step in steps.values() if len(step) > 1]
+    choices = [step for step in steps.values() if len(step) > 1]
+    if not choices:
+        raise DataError(f"{folder}: no step yet in which two candidates were scored.")
+    return choices
 
 
 def training(folder: Path, outcome: Scored, rung: int) -> Training:
@@ -99,6 +107,8 @@ def training(folder: Path, outcome: Scored, rung: int) -> Training:
     if len(files) != 1:
         raise DataError(f"{folder}: {len(files)} trainings of {outcome.candidate.name}, not 1.")
     epochs = [json.loads(line) for line in files[0].read_text().splitlines()]
+    if not 1 <= rung <= len(epochs):
+        raise DataError(f"{files[0]}: {len(epochs)} epochs; --rung {rung} is none of them.")
     found = [epochs[rung - 1]["metrics"][name] for name in SCORES & {*epochs[rung - 1]["metrics"]}]
     if not found:
         raise DataError(f"{files[0]}: epoch {rung} was not scored; choose another --rung.")
@@ -112,4 +122,4 @@ def winner(step: Sequence[Training]) -> Training:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())
