@@ -68,7 +68,8 @@ def test_the_axis_that_the_score_prefers_is_always_taken(axis, value):
         gain = 10.0 if candidate.axis == axis else 1.0
         return candidate.step * gain
 
-    found = search(prefer, 8.2)
+    limits = Limits(one_frame_seconds=32 / 30)  # 2 x 16, 4 x 8, 8 x 4
+    found = search(prefer, 8.2, limits=limits)
     assert axes_of(found) == [axis] * 3  # 2, 4, 8
     assert getattr(found.final.candidate.factors, name) == value
     assert [step.number for step in found.steps] == [0, 1, 2, 3]
@@ -224,12 +225,12 @@ def test_when_no_axis_can_grow():
 
 
 def test_twins_of_two_axes_are_scored_once():
-    # From 2 x 4 (8 long) half as many frames more: fast 8 / 3 = 2.7 -> 3, temporal
-    # 4 / 1.5^(1/3) = 3.49 -> 3: both 3 x 3.
-    start = dataclasses.replace(X2D, num_frames=2, sampling_stride=4)
+    # From 10 x 6 (60 long) 1.3 times as many frames: fast 60 / 13 = 4.6 -> 5, temporal
+    # 6 / 1.3^(1/3) = 5.498 -> 5: both 13 x 5.
+    start = dataclasses.replace(X2D, num_frames=10, sampling_stride=6)
     score = by(lambda one: one.step)
     found = expand(
-        start, score=score, cost=COST, budget=3, step_factor=1.5, axes=("fast", "temporal")
+        start, score=score, cost=COST, budget=13, step_factor=1.3, axes=("fast", "temporal")
     )
     assert [one.axis for one in score.asked] == ["start", "fast"]
     assert [one.candidate.axis for one in found.steps[1].outcomes] == ["fast", "temporal"]

@@ -286,7 +286,7 @@ def test_a_real_search_killed_and_gone_on_with(tmp_path, repository):
     """Two steps of real trainings; the kill hits one in its middle."""
     dataset = make_class_folders(tmp_path / "set", val_per_class=2)
     start = {"crop_px": 32, "depth": 0.2, "width": 0.35}
-    limits = {"longest_seconds": 0.5, "one_frame_seconds": 0.3, "largest_crop_px": 64}
+    limits = {"longest_seconds": 0.5, "one_frame_seconds": 8 / 30, "largest_crop_px": 64}
     path = write_search(
         tmp_path / "search.yaml",
         dataset,

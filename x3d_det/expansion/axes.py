@@ -29,6 +29,8 @@ FACTOR_STEPS_PER_UNIT = 20
 TEMPORAL_SHARE_OF_RATE = 1 / 3
 """Of a Temporal step's growth (as an exponent) this share goes to the frame rate, the rest
 to the clip's duration. The paper raises both and does not print the shares."""
+FAST_DURATION_SLACK = 0.1
+"""Share of a clip's duration that the whole strides of a Fast step may add or take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +98,9 @@ def check_axes(axes: Iterable[str]) -> tuple[str, ...]:
 def levels(factors: Factors, axis: str, limits: Limits) -> tuple[Factors, ...]:
     """Return all values of one axis above the present one, ascending; empty at its limit.
 
-    * fast: T = T + 1, T + 2, ...; the stride shrinks so that the duration T x stride stays,
-      to the nearest whole frame. A T that leaves the stride as it is would lengthen the clip
-      and is left out.
+    * fast: T = T + 1, T + 2, ...; the stride shrinks, to the nearest whole one, so that the
+      duration T x stride stays. A T whose stride changes the duration by more than a tenth
+      (`FAST_DURATION_SLACK`) is left out: 21 x 1 shows a third less than 15 x 2.
     * temporal: T = T + 1, T + 2, ...; the frame rate grows with the power 1/3 of T's growth
       (`TEMPORAL_SHARE_OF_RATE`), to the nearest whole stride, and the duration with the rest.
     * spatial: the multiples of 8 pixels above the present crop.
@@ -114,8 +116,10 @@ def levels(factors: Factors, axis: str, limits: Limits) -> tuple[Factors, ...]:
     Source: X3D, arXiv:2004.04730, Sec. 3.2, for what each axis changes; the grids are ours
     (see `replay`, where they give the paper's own values).
     """
-    if axis in ("fast", "temporal"):
-        return _longer(factors, axis, limits)
+    if axis == "fast":
+        return _faster(factors, limits)
+    if axis == "temporal":
+        return _longer(factors, limits)
     if axis == "spatial":
         first = factors.crop_px // CROP_STEP_PX * CROP_STEP_PX + CROP_STEP_PX
         crops = range(first, limits.largest_crop_px + 1, CROP_STEP_PX)
@@ -186,19 +190,31 @@ def nearest_stride(stride: float) -> int:
     return max(1, math.ceil(stride - 0.5))
 
 
-def _longer(factors: Factors, axis: str, limits: Limits) -> tuple[Factors, ...]:
-    before, stride = factors.num_frames, limits.stride(factors)
-    longest = limits.longest_seconds * limits.fps
-    share = 1.0 if axis == "fast" else TEMPORAL_SHARE_OF_RATE
-    most_frames = before * stride if axis == "fast" else int(longest)
+def _faster(factors: Factors, limits: Limits) -> tuple[Factors, ...]:
+    stride = limits.stride(factors)
+    duration = factors.num_frames * stride
     found = []
-    for frames in range(before + 1, most_frames + 1):
-        shrunk = nearest_stride(stride / (frames / before) ** share)
-        is_faster = shrunk < stride
-        is_longer = frames * shrunk > before * stride
-        if (is_faster if axis == "fast" else is_longer) and frames * shrunk <= longest:
+    for frames in range(factors.num_frames + 1, duration + 1):
+        shrunk = nearest_stride(duration / frames)
+        keeps_duration = abs(frames * shrunk - duration) <= FAST_DURATION_SLACK * duration
+        if shrunk < stride and keeps_duration and frames * shrunk <= _most_frames(limits):
             found.append(dataclasses.replace(factors, num_frames=frames, sampling_stride=shrunk))
     return tuple(found)
+
+
+def _longer(factors: Factors, limits: Limits) -> tuple[Factors, ...]:
+    before, stride = factors.num_frames, limits.stride(factors)
+    found = []
+    for frames in range(before + 1, int(_most_frames(limits)) + 1):
+        shrunk = nearest_stride(stride / (frames / before) ** TEMPORAL_SHARE_OF_RATE)
+        if before * stride < frames * shrunk <= _most_frames(limits):
+            found.append(dataclasses.replace(factors, num_frames=frames, sampling_stride=shrunk))
+    return tuple(found)
+
+
+def _most_frames(limits: Limits) -> float:
+    """Return how many frames of the full rate the longest clip spans."""
+    return limits.longest_seconds * limits.fps
 
 
 def _larger(factors: Factors, axis: str, limits: Limits) -> tuple[Factors, ...]:
