@@ -2,21 +2,24 @@
 
     python benchmarks/expansion.py --config expand_kinetics_mini.yaml --seeds 0 1 2 --workers 2
 
-For each seed: the search; the start scaled along each single axis to the same cost, the best of
-them; and random walks of expansions to the budget, the best of them. A walk trains a model a step
-as the search trains six, so there are as many walks as use up the search's number of trainings;
-only their ends are compared, so only these are trained here (--walks N for another number, say as
-many as the search had trainings). The best of each is chosen by the validation score of that
-seed's trainings, which flatters what had more to choose from; so the chosen ones are trained again
-with the final seeds, the same for all, and these scores are compared. Stopped or killed, the same
-command goes on; no finished training is done again.
+For each seed: the search; the start scaled along each single axis to the same cost (to the nearest
+below and above it, where whole strides or pixels do not come close), the best of them; and random
+walks of expansions to the budget, the best of them.
+A walk trains a model a step as the search trains six, so there are as many walks as use up the
+search's number of trainings; only ends are compared, so only these are trained here (--walks N
+for another number, say as many as the search had trainings). The best of each is chosen by the
+validation score of that seed's trainings, which flatters what had more to choose from; so the
+chosen ones are trained again with the final seeds, the same for all, and these scores are compared.
+Stopped or killed, the same command goes on; no finished training is done again.
 """
 
 import argparse
 import json
+import math
 import random
 import statistics
 import sys
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +31,7 @@ from x3d_det.config.load import load_config
 from x3d_det.expansion import (
     Candidate,
     Cost,
+    Factors,
     Failed,
     Limits,
     Outcome,
@@ -35,8 +39,8 @@ from x3d_det.expansion import (
     SearchResult,
     Stopped,
     expand,
-    grown,
 )
+from x3d_det.expansion.axes import levels
 from x3d_det.io.files import atomic_write
 from x3d_det.runs.candidates import CandidateScorer, SearchedExperiment
 from x3d_det.runs.expansion import run_expansion, telling
@@ -66,15 +70,25 @@ class Contest:
 
     def score(
         self, candidates: Sequence[Candidate], folder: Path, seeds: Sequence[int]
-    ) -> list[Outcome]:
-        """Return the outcomes of whole trainings of candidates."""
+    ) -> dict[Candidate, Outcome]:
+        """Return the outcome of a whole training of each candidate."""
         runner = build_runner(
             self.config.runner,
             seconds_limit=self.config.seconds_limit,
             log_folder=self.folder / "slurm",
         )
         scorer = CandidateScorer(self.experiment, folder, runner=runner, seeds=seeds)
-        return list(telling(scorer)(candidates))
+        return {outcome.candidate: outcome for outcome in telling(scorer)(candidates)}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a contender chose by the trainings of one seed."""
+
+    seed: int
+    contender: str
+    chosen: Scored
+    trainings: int
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,11 +109,10 @@ def _run(args: argparse.Namespace) -> int:
     log_to_stderr()
     overrides = [*args.overrides, f"runner.workers={args.workers}"]
     contest = open_contest(load_config(args.config, overrides, ExpansionConfig), args.output_dir)
-    rows = [
-        row
-        for seed in args.seeds
-        for row in rows_of_seed(contest, seed, walks=args.walks, final_seeds=args.final_seeds)
+    choices = [
+        choice for seed in args.seeds for choice in choices_of_seed(contest, seed, args.walks)
     ]
+    rows = judged(contest, choices, args.final_seeds)
     report = {"config": contest.config.model_dump(mode="json"), "rows": rows, **spread(rows)}
     with atomic_write(args.output_dir / "expansion_benchmark.json", "w") as file:
         json.dump(report, file, indent=1)
@@ -120,51 +133,75 @@ def open_contest(config: ExpansionConfig, folder: Path) -> Contest:
     )
 
 
-def rows_of_seed(
-    contest: Contest, seed: int, *, walks: int | None, final_seeds: Sequence[int]
-) -> Iterator[dict[str, Any]]:
-    """Yield a row for each contender: what it chose on this seed, and how good that is."""
+def choices_of_seed(contest: Contest, seed: int, walks: int | None) -> list[Choice]:
+    """Return what each contender chooses on a seed."""
     folder = contest.folder / f"seed_{seed}"
     config = contest.config.model_copy(update={"seeds": (seed,)})
     result = run_expansion(config, folder / "search", resume=True).result
     num_trainings = sum(len(step.outcomes) for step in result.steps)
-    target = result.final.candidate.cost
+    scaled = scaled_models(contest, result.final.candidate.cost)
     walks = walks or max(1, num_trainings // (len(result.steps) - 1))
-    found = {
-        "search": (result.final, num_trainings),
-        "single axis": best_of(contest, scaled_models(contest, target), folder, seed),
-        "random walk": best_of(contest, walked_models(contest, walks, seed), folder, seed),
-    }
-    for name, (chosen, trainings) in found.items():
-        (again,) = contest.score([chosen.candidate], contest.folder / "final", final_seeds)
-        scores = final_scores(again)
-        yield {
-            "seed": seed,
-            "contender": name,
-            "trainings": trainings,
-            "factors": chosen.candidate.factors.text(),
-            "cost": chosen.candidate.cost,
-            "chosen_at": chosen.score,
-            "scores": scores,
-            "mean": statistics.fmean(scores),
+    walked = walked_models(contest, walks, seed)
+    # In one call, so that no worker idles between the two.
+    others = contest.score([*scaled, *walked], folder / "others", [seed])
+    return [
+        Choice(seed, "search", result.final, num_trainings),
+        Choice(seed, "single axis", best_of([others[one] for one in scaled]), len(scaled)),
+        Choice(seed, "random walk", best_of([others[one] for one in walked]), len(walked)),
+    ]
+
+
+def judged(
+    contest: Contest, choices: Sequence[Choice], final_seeds: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Return a row for each choice, with its scores from the final seeds; a model that was
+    chosen more than once is trained once."""
+    models: dict[Factors, Candidate] = {}
+    for choice in choices:  # the first stays, so that more seeds later train none again
+        models.setdefault(choice.chosen.candidate.factors, choice.chosen.candidate)
+    again = contest.score(list(models.values()), contest.folder / "final", final_seeds)
+    scores = {model.factors: final_scores(one) for model, one in again.items()}
+    return [
+        {
+            "seed": choice.seed,
+            "contender": choice.contender,
+            "trainings": choice.trainings,
+            "factors": choice.chosen.candidate.factors.text(),
+            "cost": choice.chosen.candidate.cost,
+            "chosen_at": choice.chosen.score,
+            "scores": scores[choice.chosen.candidate.factors],
+            "mean": statistics.fmean(scores[choice.chosen.candidate.factors]),
         }
+        for choice in choices
+    ]
 
 
 def scaled_models(contest: Contest, target: float) -> list[Candidate]:
-    """Return the start scaled along each axis, as near to a cost as the axis comes."""
+    """Return the start scaled along each single axis to a cost: the nearest model and, where
+    that is more than a tenth off, its neighbour on the other side, too."""
     start = build_start(contest.config.start)
-    first = Candidate(step=0, axis="start", factors=start, cost=contest.cost(start))
-    offers = [
-        grown(first, axis, target_cost=target, cost=contest.cost, limits=contest.limits)
-        for axis in contest.config.axes
-    ]
-    return [offer for offer in offers if isinstance(offer, Candidate)]
+    found = []
+    for axis in contest.config.axes:
+        offered = levels(start, axis, contest.limits)
+        if not offered:
+            continue
+        place = bisect_left(offered, target, key=contest.cost)
+        around = sorted(
+            (
+                Candidate(step=1, axis=axis, factors=factors, cost=contest.cost(factors))
+                for factors in offered[max(place - 1, 0) : place + 1]
+            ),
+            key=lambda one: abs(math.log(one.cost / target)),
+        )
+        is_near = abs(around[0].cost / target - 1) <= 0.1
+        found += around[:1] if is_near else around
+    return found
 
 
 def walked_models(contest: Contest, num_models: int, seed: int) -> list[Candidate]:
     """Return different models at the ends of random walks to the budget."""
     source = random.Random(seed)
-    found: dict[Any, Candidate] = {}
+    found: dict[Factors, Candidate] = {}
     for _ in range(MOST_WALKS_A_MODEL * num_models):
         if len(found) == num_models:
             break
@@ -191,13 +228,10 @@ def random_walk(contest: Contest, source: random.Random) -> SearchResult:
     )
 
 
-def best_of(
-    contest: Contest, candidates: Sequence[Candidate], folder: Path, seed: int
-) -> tuple[Scored, int]:
-    """Return the best of models trained once with a seed, and how many were trained."""
-    outcomes = contest.score(candidates, folder / "others", [seed])
+def best_of(outcomes: Sequence[Outcome]) -> Scored:
+    """Return the best of trained models."""
     scored = [one for one in outcomes if isinstance(one, Scored)]
-    return max(scored, key=lambda one: (one.score, -one.candidate.cost)), len(outcomes)
+    return max(scored, key=lambda one: (one.score, -one.candidate.cost))
 
 
 def final_scores(outcome: Outcome) -> list[float]:
