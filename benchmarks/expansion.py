@@ -10,7 +10,8 @@ search's number of trainings; only ends are compared, so only these are trained 
 for another number, say as many as the search had trainings). The best of each is chosen by the
 validation score of that seed's trainings, which flatters what had more to choose from; so the
 chosen ones are trained again with the final seeds, the same for all, and these scores are compared.
-Stopped or killed, the same command goes on; no finished training is done again.
+Stopped or killed, the same command goes on; no finished training is done again. Seeds that an
+earlier report of the same settings has (--add-to FILE) stay in the new one.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from typing import Any
 from x3d_det.cli import EXIT_OK, UsageError, log_to_stderr, make_parser, run_tool
 from x3d_det.config.expansion import ExpansionConfig
 from x3d_det.config.load import load_config
+from x3d_det.errors import DataError
 from x3d_det.expansion import (
     Candidate,
     Cost,
@@ -100,6 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--walks", type=int, help="random walks a seed")
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time")
     parser.add_argument("--output-dir", type=Path, default=Path("outputs/expansion_benchmark"))
+    parser.add_argument("--add-to", type=Path, help="report of other seeds, measured before")
     return run_tool(parser, _run, argv)
 
 
@@ -109,15 +112,35 @@ def _run(args: argparse.Namespace) -> int:
     log_to_stderr()
     overrides = [*args.overrides, f"runner.workers={args.workers}"]
     contest = open_contest(load_config(args.config, overrides, ExpansionConfig), args.output_dir)
+    before = rows_before(args.add_to, contest.config, args.seeds) if args.add_to else []
     choices = [
         choice for seed in args.seeds for choice in choices_of_seed(contest, seed, args.walks)
     ]
-    rows = judged(contest, choices, args.final_seeds)
+    rows = [*before, *judged(contest, choices, args.final_seeds)]
     report = {"config": contest.config.model_dump(mode="json"), "rows": rows, **spread(rows)}
     with atomic_write(args.output_dir / "expansion_benchmark.json", "w") as file:
         json.dump(report, file, indent=1)
     print("\n".join(table(rows)))
     return EXIT_OK
+
+
+def rows_before(file: Path, config: ExpansionConfig, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the rows of an earlier report.
+
+    Raises:
+        DataError: it is no report, of other settings, or has one of the seeds.
+    """
+    try:
+        report = json.loads(file.read_text(encoding="utf-8"))
+        settings, rows = report["config"], report["rows"]
+        known = {row["seed"] for row in rows}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file} is no report of this benchmark: {error!r}.") from error
+    if {**settings, "runner": None} != {**config.model_dump(mode="json"), "runner": None}:
+        raise DataError(f"{file} is of a search with other settings; leave out --add-to.")
+    if known & set(seeds):
+        raise DataError(f"{file} has seeds {sorted(known)} already; give others in --seeds.")
+    return list(rows)
 
 
 def open_contest(config: ExpansionConfig, folder: Path) -> Contest:
