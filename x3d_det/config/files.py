@@ -44,7 +44,7 @@ def require_dataset_files(
 def _ways_on(dataset: DatasetConfig | KineticsDatasetConfig) -> str:
     """Return what to do where files are missing."""
     if dataset.make_command:
-        return f"Make it, in about a minute:  {dataset.make_command} --output-dir {dataset.root}"
+        return f"Make it, in a minute or two:  {dataset.make_command} --output-dir {dataset.root}"
     if dataset.name == "ava":
         page, kind = f"{dataset.root}/README.md", "ava"
     elif dataset.name in _KINETICS:
