@@ -27,9 +27,8 @@ class VideoWriter:
     A context manager. The file appears under its name when the block ends without
     an exception, whole or not at all; until then it has a temporary name beside it.
     The same frames give the same bytes, because no date is written and the encoder
-    runs on a fixed number of threads; but where other threads of the process decode and
-    compute at the same time, x264 has been seen to code them otherwise now and then (its
-    macroblock tree in AVX-512; see the changelog).
+    runs on a fixed number of threads; but on a busy machine x264 has been seen to code
+    them otherwise now and then (its macroblock tree in AVX-512; see the changelog).
 
     Args:
         path: the mp4 to write; its folder is made where it is missing.
